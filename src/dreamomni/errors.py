@@ -1,0 +1,34 @@
+"""Errors a user can mend. Each message is one sentence: what is wrong, with the numbers, and how to mend it.
+
+Mistakes of our own stay `AssertionError`, `ValueError` and the like; the command line shows their traceback.
+"""
+
+
+class DreamOmniError(Exception):
+    """Base of everything raised on purpose. The command line prints the message and ends with `exit_code`."""
+
+    exit_code = 2
+
+
+class ConfigError(DreamOmniError):
+    """A recipe, an override, a device or a dtype that cannot be used."""
+
+
+class RequestError(DreamOmniError):
+    """A request that cannot be served: a bad image, prompt, size or option."""
+
+
+class DataError(DreamOmniError):
+    """Training or evaluation data that is missing, damaged, or cannot be made as its recipe asks."""
+
+
+class CheckpointError(DreamOmniError):
+    """A checkpoint or a model folder whose files are missing or damaged."""
+
+
+class ModelError(DreamOmniError):
+    """A model that is unknown, or that cannot do what is asked of it."""
+
+
+class OutputError(DreamOmniError):
+    """A result that cannot be written where it was asked for."""
