@@ -1,0 +1,319 @@
+"""The DreamOmni network: residual convolutions at the latent size, a DiT at half of it, long skips in both.
+
+DreamOmni section 3.1 and Figure 2(a). The trunk is conv -> residual block (skip A) -> residual block (skip B) -> 2x down ->
+patchify -> DiT -> unpatchify -> 2x up -> residual block that takes B -> residual block that takes A -> velocity. Input images are
+extra tokens, never extra channels. One device, one forward pass: no sampling, no guidance, no loading beyond diffusers' mixins.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dreamomni.models.layers import DiTBlock, ResidualConvBlock, rotary_tables
+from dreamomni.models.packing import Grid, build_ids, pack_latents, unpack_latents
+
+Variant = Literal["v1", "v2", "v3"]
+ReferenceAttention = Literal["joint", "isolated"]
+
+TIME_FREQUENCIES = 256
+TIME_SCALE = 1000.0
+DOWNSAMPLING = 2
+"""Latent cells per token on each axis."""
+
+
+class TokenMerge(nn.Module):
+    """Four neighbouring image tokens become one: the step from the 2x to the 4x latent of variants V1 and V2."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4 * width, width)
+
+    def forward(self, tokens_BID: Tensor, grids: Sequence[Grid]) -> Tensor:
+        parts = tokens_BID.split([grid.num_tokens for grid in grids], dim=1)
+        merged = [pack_latents(unpack_latents(part, grid, 1), 2) for part, grid in zip(parts, grids, strict=True)]
+        out: Tensor = self.linear(torch.cat(merged, dim=1))
+        return out
+
+
+class TokenSplit(nn.Module):
+    """One image token becomes four: back from the 4x to the 2x latent."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, 4 * width)
+
+    def forward(self, tokens_BID: Tensor, grids: Sequence[Grid]) -> Tensor:
+        parts = self.linear(tokens_BID).split([grid.num_tokens for grid in grids], dim=1)
+        split = [pack_latents(unpack_latents(part, grid, 2), 1) for part, grid in zip(parts, grids, strict=True)]
+        return torch.cat(split, dim=1)
+
+
+class StreamFusion(nn.Module):
+    """A long skip: early and late features side by side through a Linear, a different one for each stream."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear_text = nn.Linear(2 * width, width)
+        self.linear_image = nn.Linear(2 * width, width)
+
+    def forward(self, early_BLD: Tensor, late_BLD: Tensor, num_text_tokens: int) -> Tensor:
+        both = torch.cat([early_BLD, late_BLD], dim=-1)
+        text, image = both[:, :num_text_tokens], both[:, num_text_tokens:]
+        return torch.cat([self.linear_text(text), self.linear_image(image)], dim=1)
+
+
+class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
+    """The velocity network of DreamOmni.
+
+    Args:
+        in_channels: Latent channels (16 for the FLUX.1 autoencoder).
+        conv_width: Channels of the residual convolutions at the latent size; twice as many at half of it.
+        width: Width of the DiT.
+        num_heads: Attention heads.
+        num_stages: DiT stages, an even number: the first half keeps its outputs, the second half takes them in reverse order.
+        blocks_per_stage: DiT blocks in a stage.
+        ffn_ratio: Hidden width of a FeedForward over ``width``.
+        text_width: Width of the VLM features (3584 for Qwen2-VL-7B).
+        axes_dims_rope: Head channels for (index, row, column); they add up to ``width / num_heads``.
+        rope_theta: Base of the rotary frequencies.
+        qk_norm: RMSNorm on queries and keys. Not in the paper; it keeps bf16 training stable.
+        variant: ``v3`` is the model (every DiT block at 2x). ``v1`` and ``v2`` put the middle half of the stages at 4x, ``v1`` without
+            long skips (paper section 4, Figure 3).
+        reference_attention: ``joint``: every token attends to every token. ``isolated``: text and input images attend only among
+            themselves and see time zero, so that they do not depend on the noise.
+        index_encoding: See :func:`dreamomni.models.packing.build_image_ids`.
+        position_shift: See :func:`dreamomni.models.packing.build_image_ids`.
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ["DiTBlock", "ResidualConvBlock"]
+    _repeated_blocks = ["DiTBlock"]
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 16,
+        conv_width: int = 320,
+        width: int = 2048,
+        num_heads: int = 16,
+        num_stages: int = 12,
+        blocks_per_stage: int = 2,
+        ffn_ratio: int = 4,
+        text_width: int = 3584,
+        axes_dims_rope: tuple[int, int, int] = (16, 56, 56),
+        rope_theta: float = 10000.0,
+        qk_norm: bool = True,
+        variant: Variant = "v3",
+        reference_attention: ReferenceAttention = "joint",
+        index_encoding: bool = True,
+        position_shift: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_stages < 2 or num_stages % 2:
+            raise ValueError(f"num_stages must be an even number from 2, not {num_stages}")
+        if sum(axes_dims_rope) != width // num_heads or any(dim % 2 for dim in axes_dims_rope):
+            raise ValueError(f"axes_dims_rope {axes_dims_rope} must be even and add up to the head size {width // num_heads}")
+        if variant not in ("v1", "v2", "v3"):
+            raise ValueError(f"variant must be v1, v2 or v3, not {variant!r}")
+        if variant != "v3" and num_stages % 4:
+            raise ValueError(f"variant {variant} needs num_stages divisible by 4 (half of them run at 4x), not {num_stages}")
+        if reference_attention not in ("joint", "isolated"):
+            raise ValueError(f"reference_attention must be joint or isolated, not {reference_attention!r}")
+        half_width = 2 * conv_width
+        groups = 32
+
+        self.time_frequencies = Timesteps(TIME_FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.time_embedding = TimestepEmbedding(TIME_FREQUENCIES, width)
+        self.text_norm = nn.RMSNorm(text_width, eps=1e-6)
+        self.text_in = nn.Linear(text_width, width)
+
+        self.conv_in = nn.Conv2d(in_channels, conv_width, 3, padding=1)
+        self.down_a = ResidualConvBlock(conv_width, conv_width, width, groups)
+        self.down_b = ResidualConvBlock(conv_width, conv_width, width, groups)
+        self.downsample = nn.Conv2d(conv_width, half_width, 3, stride=DOWNSAMPLING, padding=1)
+        self.patchify = nn.Linear(half_width, width)
+
+        def stage() -> nn.ModuleList:
+            return nn.ModuleList(
+                DiTBlock(width, num_heads, ffn_ratio * width, qk_norm) for _ in range(blocks_per_stage)
+            )
+
+        self.stages = nn.ModuleList(stage() for _ in range(num_stages))
+        num_fusions = 0 if variant == "v1" else num_stages // 2
+        self.fusions = nn.ModuleList(StreamFusion(width) for _ in range(num_fusions))
+        self.token_merge = TokenMerge(width) if variant != "v3" else None
+        self.token_split = TokenSplit(width) if variant != "v3" else None
+
+        self.norm_out = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.modulation_out = nn.Linear(width, 2 * width)
+        self.unpatchify = nn.Linear(width, half_width)
+        self.upsample = nn.Conv2d(half_width, conv_width, 3, padding=1)
+        self.up_b = ResidualConvBlock(2 * conv_width, conv_width, width, groups)
+        self.up_a = ResidualConvBlock(2 * conv_width, conv_width, width, groups)
+        self.conv_norm_out = nn.GroupNorm(math.gcd(groups, conv_width), conv_width, eps=1e-6)
+        self.conv_out = nn.Conv2d(conv_width, in_channels, 3, padding=1)
+        self.gradient_checkpointing = False
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start the residual branches small, the modulations neutral, the long skips as "keep the late stream", the output at zero."""
+        num_branches = 2 * self.config.num_stages * self.config.blocks_per_stage
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=min(0.02 * (2048 / module.in_features) ** 0.5, 0.06))
+                nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, DiTBlock):
+                nn.init.zeros_(module.modulation.weight)
+                for linear in (module.attention.to_out, module.ffn_text.linear_out, module.ffn_image.linear_out):
+                    with torch.no_grad():
+                        linear.weight.mul_(num_branches**-0.5)
+            elif isinstance(module, ResidualConvBlock):
+                nn.init.zeros_(module.modulation.weight)
+                nn.init.zeros_(module.conv_out.weight)
+                nn.init.zeros_(module.conv_out.bias)
+            elif isinstance(module, StreamFusion):
+                for linear in (module.linear_text, module.linear_image):
+                    with torch.no_grad():
+                        linear.weight[:, linear.out_features :] += torch.eye(
+                            linear.out_features, device=linear.weight.device, dtype=linear.weight.dtype
+                        )
+        nn.init.zeros_(self.modulation_out.weight)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        encoder_attention_mask: Tensor | None = None,
+        image_latents: Sequence[Tensor] = (),
+        return_dict: bool = True,
+    ) -> Transformer2DModelOutput | tuple[Tensor]:
+        """Predict the velocity (noise - data).
+
+        Args:
+            hidden_states: Noisy normalised latents (B, C, H, W); H and W multiples of 2 (of 4 for V1 and V2).
+            timestep: sigma of every sample, (B,), 1 = noise and 0 = data.
+            encoder_hidden_states: Penultimate-layer VLM features (B, T, text_width).
+            encoder_attention_mask: Boolean (B, T), False at padding; None when nothing is padded.
+            image_latents: Clean normalised latents of the input images in order, each (B, C, Hi, Wi).
+            return_dict: As in diffusers.
+
+        Returns:
+            The velocity, of the shape of ``hidden_states``.
+
+        Raises:
+            ValueError: If a side does not divide into tokens.
+        """
+        multiple = DOWNSAMPLING if self.config.variant == "v3" else 2 * DOWNSAMPLING
+        for latents in (hidden_states, *image_latents):
+            if latents.shape[-2] % multiple or latents.shape[-1] % multiple:
+                raise ValueError(
+                    f"latents of {latents.shape[-2]}x{latents.shape[-1]} cells do not divide by {multiple}; pad the image"
+                )
+        time_BD = self._embed_time(timestep, hidden_states.dtype)
+        zero_time_BD = self._embed_time(torch.zeros_like(timestep), hidden_states.dtype)
+
+        tokens, noise_grid, skip_a, skip_b = self._encode(hidden_states, time_BD)
+        image_tokens, grids = [tokens], [noise_grid]
+        for latents in image_latents:
+            tokens, grid, _, _ = self._encode(latents, zero_time_BD)
+            image_tokens.append(tokens)
+            grids.append(grid)
+        text_BTD = self.text_in(self.text_norm(encoder_hidden_states.to(hidden_states.dtype)))
+        x_BLD = torch.cat([text_BTD, *image_tokens], dim=1)
+
+        x_BLD = self._transform(x_BLD, time_BD, zero_time_BD, grids, text_BTD.shape[1], encoder_attention_mask)
+
+        start = text_BTD.shape[1]
+        noise_BND = x_BLD[:, start : start + noise_grid.num_tokens]
+        scale, shift = self.modulation_out(functional.silu(time_BD))[:, None].chunk(2, dim=-1)
+        noise_BND = self.unpatchify(self.norm_out(noise_BND) * (1 + scale) + shift)
+        features = functional.interpolate(unpack_latents(noise_BND, noise_grid, 1), scale_factor=DOWNSAMPLING, mode="nearest")
+        features = self.upsample(features)
+        features = self.up_b(torch.cat([features, skip_b], dim=1), time_BD)
+        features = self.up_a(torch.cat([features, skip_a], dim=1), time_BD)
+        velocity = self.conv_out(functional.silu(self.conv_norm_out(features)))
+        return Transformer2DModelOutput(sample=velocity) if return_dict else (velocity,)
+
+    def _embed_time(self, sigma_B: Tensor, dtype: torch.dtype) -> Tensor:
+        frequencies = self.time_frequencies(sigma_B.float() * TIME_SCALE)
+        embedded: Tensor = self.time_embedding(frequencies.to(dtype))
+        return embedded
+
+    def _encode(self, latents: Tensor, time_BD: Tensor) -> tuple[Tensor, Grid, Tensor, Tensor]:
+        skip_a = self.down_a(self.conv_in(latents), time_BD)
+        skip_b = self.down_b(skip_a, time_BD)
+        half = self.downsample(skip_b)
+        return self.patchify(pack_latents(half, 1)), Grid(*half.shape[-2:]), skip_a, skip_b
+
+    def _transform(
+        self,
+        x_BLD: Tensor,
+        time_BD: Tensor,
+        zero_time_BD: Tensor,
+        grids: list[Grid],
+        num_text_tokens: int,
+        text_mask: Tensor | None,
+    ) -> Tensor:
+        isolated = self.config.reference_attention == "isolated"
+        time_BMD = torch.stack([time_BD, zero_time_BD], dim=1) if isolated else time_BD[:, None]
+        num_stages = self.config.num_stages
+        first_coarse, first_fine = (num_stages // 4, 3 * num_stages // 4) if self.token_merge is not None else (-1, -1)
+        context = self._context(x_BLD, grids, num_text_tokens, text_mask, isolated)
+        fine_grids, early = grids, []
+        for number, blocks in enumerate(self.stages):
+            if number in (first_coarse, first_fine) and self.token_merge is not None and self.token_split is not None:
+                text, image = x_BLD[:, :num_text_tokens], x_BLD[:, num_text_tokens:]
+                resample = self.token_merge if number == first_coarse else self.token_split
+                image = resample(image, grids)
+                grids = [Grid(g.height // 2, g.width // 2) for g in fine_grids] if number == first_coarse else fine_grids
+                x_BLD = torch.cat([text, image], dim=1)
+                context = self._context(x_BLD, grids, num_text_tokens, text_mask, isolated)
+            if self.fusions and number >= num_stages // 2:
+                x_BLD = self.fusions[number - num_stages // 2](early.pop(), x_BLD, num_text_tokens)
+            token_time, rotary, key_mask = context
+            for block in blocks:  # type: ignore[union-attr]  # a ModuleList of blocks
+                arguments = (x_BLD, time_BMD, token_time, rotary, key_mask, num_text_tokens, grids[0].num_tokens)
+                if torch.is_grad_enabled() and self.gradient_checkpointing:
+                    x_BLD = self._gradient_checkpointing_func(block, *arguments)
+                else:
+                    x_BLD = block(*arguments)
+            if self.fusions and number < num_stages // 2:
+                early.append(x_BLD)
+        return x_BLD
+
+    def _context(
+        self, x_BLD: Tensor, grids: list[Grid], num_text_tokens: int, text_mask: Tensor | None, isolated: bool
+    ) -> tuple[Tensor | None, tuple[Tensor, Tensor], Tensor | None]:
+        """What the blocks of one resolution share: which time each token sees, the rotary tables, the key mask."""
+        config: Any = self.config
+        device = x_BLD.device
+        ids = build_ids(
+            num_text_tokens,
+            grids[0],
+            grids[1:],
+            index_encoding=config.index_encoding,
+            position_shift=config.position_shift,
+        ).to(device)
+        rotary = rotary_tables(ids, tuple(config.axes_dims_rope), config.rope_theta)
+        token_time = None
+        if isolated:
+            token_time = torch.ones(x_BLD.shape[1], dtype=torch.long, device=device)
+            token_time[num_text_tokens : num_text_tokens + grids[0].num_tokens] = 0
+        key_mask = None
+        if text_mask is not None:
+            image_mask = text_mask.new_ones(x_BLD.shape[0], x_BLD.shape[1] - num_text_tokens, dtype=torch.bool)
+            key_mask = torch.cat([text_mask.bool(), image_mask], dim=1)
+        return token_time, rotary, key_mask
