@@ -1,0 +1,1 @@
+"""One request -> one result, with a given model."""
