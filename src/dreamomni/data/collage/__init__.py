@@ -1,0 +1,1 @@
+"""Scenes of stickers, shapes and words, with labels that are exact by construction."""
