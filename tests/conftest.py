@@ -1,4 +1,4 @@
-"""Every test runs offline and on one torch thread, so results do not depend on the machine's load or network."""
+"""Tests run offline and on one torch thread: results do not depend on the network or the load."""
 
 import os
 

@@ -1,7 +1,7 @@
 """Unified image generation and editing: make the data, train the model, run it, measure it.
 
-Importing this package does nothing but define its version: `DreamOmniPipeline` is loaded on first use, so that
-command-line help and data workers never pay for torch.
+Importing this package does nothing but define its version: `DreamOmniPipeline` is loaded on first use, so
+that command-line help and data workers never pay for torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Typed configuration: one strict base class, and recipes read from YAML. No defaults from the environment, no torch."""
+"""Typed configuration: one strict base class, and recipes read from YAML. No environment, no torch."""
 
 import difflib
 import hashlib
@@ -50,7 +50,7 @@ _RecipeLoader.add_implicit_resolver(
 
 
 def recipe_root() -> Path:
-    """Return the folder that holds the recipes: the source tree's own, or the copy inside an installed package."""
+    """Return the folder of the recipes: the source tree's own, or the copy inside an installed package."""
     package = Path(__file__).resolve().parent
     source = package.parents[1] / "recipes"
     return source if package.parent.name == "src" and source.is_dir() else package / "_recipes"
@@ -66,7 +66,8 @@ def find_recipe(ref: str | Path) -> Path:
     """Return the file of a recipe.
 
     Args:
-        ref: A path to a YAML file, or the name of a shipped recipe, with its group (`train/mini-dit`) or without.
+        ref: A path to a YAML file, or the name of a shipped recipe, with its group (`train/mini-dit`) or
+            without.
 
     Raises:
         ConfigError: There is no such file or name, or the bare name belongs to several recipes.
@@ -83,7 +84,9 @@ def find_recipe(ref: str | Path) -> Path:
         raise ConfigError(f"recipe {name!r} is ambiguous: say one of {', '.join(found)}")
     bare = {known.rsplit("/", 1)[-1] for known in names}
     hint = _nearest(name.rsplit("/", 1)[-1], bare) or f"the shipped recipes are {', '.join(names) or 'none'}"
-    raise ConfigError(f"no recipe at {str(ref)!r}: no such file, and no shipped recipe has that name ({hint})")
+    raise ConfigError(
+        f"no recipe at {str(ref)!r}: no such file, and no shipped recipe has that name ({hint})"
+    )
 
 
 def load_recipe(ref: str | Path, kind: type[T], overrides: Sequence[str] = ()) -> T:
@@ -121,9 +124,13 @@ def validate(tree: Any, kind: type[T], *, origin: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
-        names = {name for model in _models_in(kind) for name in model.model_fields}
-        problems = [_describe(detail, names) for detail in error.errors()]
-        raise ConfigError(f"{origin}: {'; '.join(problems)}") from None
+        raise ConfigError(f"{origin}: {explain(error, kind)}") from None
+
+
+def explain(error: ValidationError, kind: Any) -> str:
+    """Return all problems of a failed validation of `kind` in one sentence, with the key a typo meant."""
+    names = {name for model in _models_in(kind) for name in model.model_fields}
+    return "; ".join(_describe(detail, names) for detail in error.errors())
 
 
 def dump_recipe(cfg: BaseModel) -> str:
@@ -133,7 +140,9 @@ def dump_recipe(cfg: BaseModel) -> str:
 
 def recipe_hash(cfg: BaseModel) -> str:
     """Return the sha256 (hex) of the resolved values; the order of keys in the file does not matter."""
-    canonical = json.dumps(cfg.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    canonical = json.dumps(
+        cfg.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -157,7 +166,9 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         elif isinstance(node, list):
             if not part.isdigit() or int(part) >= len(node):
                 where = ".".join(parts[:depth])
-                raise ConfigError(f"override {override!r}: {where} is a list of {len(node)}, without item {part!r}")
+                raise ConfigError(
+                    f"override {override!r}: {where} is a list of {len(node)}, without item {part!r}"
+                )
             if last:
                 node[int(part)] = value
             else:
@@ -175,7 +186,9 @@ def _describe(detail: Any, names: set[str]) -> str:
         return f"unknown key {where}" + (f" ({hint})" if hint else "")
     if detail["type"] == "missing":
         return f"{where} is missing"
-    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":  # a sentence of ours, which names the value itself
+        return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
+    message = detail["msg"]
     got = repr(detail.get("input"))
     return f"{where}: {message[0].lower()}{message[1:]}, got {got if len(got) <= 60 else got[:57] + '...'}"
 

@@ -1,4 +1,4 @@
-"""Where and how tensors live: device, dtype, threads, torch generators. Called from the doors, never at import."""
+"""Where and how tensors live: device, dtype, threads, generators. Called by the doors, never at import."""
 
 import platform
 from importlib import metadata
@@ -83,7 +83,7 @@ def set_threads(num_threads: int | None = None) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that decide a result: ours, Python's and the libraries' with a say in the numbers."""
+    """Return the versions that decide a result: ours, Python's and those of the numerical libraries."""
     names = ("dreamomni", "torch", "diffusers", "transformers", "peft", "numpy", "pillow")
     found = {"python": platform.python_version()}
     for name in names:

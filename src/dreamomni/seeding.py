@@ -9,7 +9,8 @@ import numpy as np
 def derive_seed(root: int, *path: str | int) -> int:
     """Return the 64-bit seed of the stream called `path` under `root`.
 
-    The same names always give the same seed, on every machine and in every process. Seed 0 is a seed like any other.
+    The same names always give the same seed, on every machine and in every process. Seed 0 is a seed like any
+    other.
 
     Args:
         root: The seed a person chose.

@@ -18,8 +18,8 @@ MANIFEST_VERSION = 1
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed.
 
-    The temporary file keeps the suffix, so that writers which choose a format by suffix work. Missing parent folders
-    are made. The body must write the file itself.
+    The temporary file keeps the suffix, so that writers which choose a format by suffix work. Missing parent
+    folders are made. The body must write the file itself.
 
     Raises:
         OutputError: The file or its folder cannot be written, with the reason of the operating system.
@@ -54,7 +54,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write indented JSON, a whole file or none. NaN and infinity are refused with ValueError: they are not JSON."""
+    """Write indented JSON, a whole file or none; NaN and infinity, which JSON lacks, raise ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
 
 
@@ -97,7 +97,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     """Return the manifest of a folder.
 
     Raises:
-        CheckpointError: There is none (the folder was never finished), or it is damaged or of another version.
+        CheckpointError: There is none (the folder was never finished), or it is damaged or of another
+            version.
     """
     path = Path(folder) / MANIFEST_NAME
     try:
