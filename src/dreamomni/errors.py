@@ -30,5 +30,9 @@ class ModelError(DreamOmniError):
     """A model that is unknown, or that cannot do what is asked of it."""
 
 
+class TrainingError(DreamOmniError):
+    """A training run that cannot go on: a loss that is not finite, or a run folder in use by another trainer."""
+
+
 class OutputError(DreamOmniError):
     """A result that cannot be written where it was asked for."""

@@ -1,0 +1,1 @@
+"""Gradients, optimizers, and runs that resume. Inference is never imported; it comes in as hooks."""

@@ -1,0 +1,173 @@
+"""Checkpoints that are whole or absent: named tensors and JSON, hashed, renamed into place. No pickle.
+
+`checkpoints/step-00000500/` holds modules, ema and optimizer as safetensors, state.json, and a manifest with
+the hash of each, written last. The folder gets its name when everything is on disk; `latest` follows it.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dreamomni import storage
+from dreamomni.errors import CheckpointError, OutputError
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "step-"
+_PARTS = ("modules", "ema", "optimizer")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """State after `step` optimizer steps: all that decides the following steps.
+
+    Args:
+        step: optimizer steps taken; the next batch is the one of this number.
+        modules: trained parameters and buffers by name.
+        ema: averaged parameters by name.
+        optimizer: optimizer state by `parameter/slot`.
+        state: JSON values: identity of the run, its settings, versions.
+    """
+
+    step: int
+    modules: Mapping[str, Tensor]
+    ema: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    state: Mapping[str, Any]
+
+
+def save(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Write a checkpoint below `folder`, then drop all but the newest `keep`.
+
+    Raises:
+        OutputError: it cannot be written (a full disk, for example); the earlier ones are untouched.
+    """
+    final = folder / f"{_PREFIX}{checkpoint.step:08d}"
+    part = folder / f".{final.name}.{os.getpid()}.part"
+    try:
+        _remove_leftovers(folder)
+        part.mkdir(parents=True)
+        for name, tensors in zip(
+            _PARTS, (checkpoint.modules, checkpoint.ema, checkpoint.optimizer), strict=True
+        ):
+            save_file(
+                {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+                part / f"{name}.safetensors",
+            )
+            storage.sync(part / f"{name}.safetensors")
+        storage.write_json(part / "state.json", {"step": checkpoint.step, **checkpoint.state})
+        storage.write_manifest(part, {"kind": "checkpoint", "step": checkpoint.step})
+        storage.sync(part)
+        if final.exists():  # a damaged one of the same step, which the run has just passed again
+            final.rename(folder / f".{final.name}.{os.getpid()}.old")
+        part.rename(final)
+        storage.sync(folder)
+        storage.write_text(folder / "latest", final.name + "\n")
+    except (OSError, SafetensorError, OutputError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise OutputError(
+            f"cannot save the checkpoint of step {checkpoint.step} in {folder}: {reason.lower()}; "
+            f"the earlier checkpoints are intact, so make room and resume"
+        ) from error
+    _prune(folder, keep)
+    return final
+
+
+def find(folder: Path) -> list[Path]:
+    """Finished checkpoint folders, newest first. They are the truth; `latest` is a hint for people."""
+    if not folder.is_dir():
+        return []
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.name.startswith(_PREFIX) and path.name[len(_PREFIX) :].isdigit()
+    ]
+    return sorted(found, key=lambda path: int(path.name[len(_PREFIX) :]), reverse=True)
+
+
+def load_latest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint whose files match their hashes, or None when there is none at all.
+
+    A damaged one is passed over with a warning.
+
+    Raises:
+        CheckpointError: there are checkpoints, but every one is damaged.
+    """
+    candidates = find(folder)
+    for path in candidates:
+        try:
+            return load(path)
+        except CheckpointError as error:
+            log.warning("WARNING: %s; falling back to the checkpoint before it", error)
+    if candidates:
+        raise CheckpointError(
+            f"all {len(candidates)} checkpoints in {folder} are damaged; start again in another run folder"
+        )
+    return None
+
+
+def load(path: Path) -> Checkpoint:
+    """Read one checkpoint folder after checking every hash.
+
+    Raises:
+        CheckpointError: a file is missing or damaged; the message names it.
+    """
+    storage.verify_manifest(path)
+    try:
+        modules, ema, optimizer = (load_file(path / f"{name}.safetensors") for name in _PARTS)
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        return Checkpoint(step=state.pop("step"), modules=modules, ema=ema, optimizer=optimizer, state=state)
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def copy_into(targets: Mapping[str, Tensor], saved: Mapping[str, Tensor], what: str) -> None:
+    """Copy saved tensors into live ones of the same names, shapes and dtypes.
+
+    Raises:
+        CheckpointError: names, shapes or dtypes differ; nothing has been copied then.
+    """
+    missing, extra = sorted(targets.keys() - saved.keys()), sorted(saved.keys() - targets.keys())
+    if missing or extra:
+        raise CheckpointError(
+            f"the saved {what} do not fit this model: {_some(missing)} missing, {_some(extra)} unexpected"
+        )
+    for name, target in targets.items():
+        found = saved[name]
+        if found.shape != target.shape or found.dtype != target.dtype:
+            raise CheckpointError(
+                f"the saved {what} do not fit this model: {name} is {tuple(found.shape)} {found.dtype}, "
+                f"expected {tuple(target.shape)} {target.dtype}"
+            )
+    for name, target in targets.items():
+        target.detach().copy_(saved[name])
+
+
+def _some(names: list[str]) -> str:
+    return f"{len(names)}" + (
+        f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
+    )
+
+
+def _prune(folder: Path, keep: int) -> None:
+    for path in find(folder)[keep:]:
+        hidden = path.with_name(f".{path.name}.{os.getpid()}.old")
+        path.rename(hidden)  # a half-removed folder must never look like a checkpoint
+        shutil.rmtree(hidden, ignore_errors=True)
+    _remove_leftovers(folder)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for pattern in (f".{_PREFIX}*.part", f".{_PREFIX}*.old"):
+        for path in folder.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,200 @@
+"""Typed training recipes: which task, on which data, for how long. Values only; nothing is built here."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from dreamomni.config import StrictConfig, load_recipe
+from dreamomni.data.collage.recipe import CollageRecipe
+from dreamomni.errors import CheckpointError
+
+log = logging.getLogger(__name__)
+
+
+class ConstantDecay(StrictConfig):
+    """The learning rate stays at its peak after warm-up."""
+
+    type: Literal["constant"] = "constant"
+
+
+class CosineDecay(StrictConfig):
+    """Half a cosine from the end of warm-up to the last step."""
+
+    type: Literal["cosine"] = "cosine"
+
+
+class WsdDecay(StrictConfig):
+    """Warm-up, stable, decay: the peak is held, then falls linearly over the last part of the run."""
+
+    type: Literal["wsd"] = "wsd"
+    decay_fraction: float = Field(0.2, gt=0, le=1)
+    """Share of `max_steps` spent falling."""
+
+
+Decay = Annotated[ConstantDecay | CosineDecay | WsdDecay, Field(discriminator="type")]
+
+
+class TrainingConfig(StrictConfig):
+    """How long and how fast: everything that does not depend on what is trained."""
+
+    seed: int = Field(0, ge=0)
+    max_steps: int = Field(gt=0)
+    """Optimizer steps."""
+    batch_size: int = Field(gt=0)
+    """Samples per optimizer step."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon` steps the 2-D weights of linear layers inside numbered stacks (blocks); AdamW keeps the rest."""
+    muon_exclude: tuple[str, ...] = ()
+    """Glob patterns of parameter names that stay with AdamW although they look like hidden matrices."""
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(100, ge=0)
+    decay: Decay = CosineDecay()
+    final_lr_fraction: float = Field(0.05, ge=0, le=1)
+    """Learning rate of the last step, as a share of the peak."""
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    max_grad_norm: float = Field(1.0, gt=0)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    """Decay of the averaged weights; lower in the first steps, to forget the initial ones."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """`bf16` is autocast over fp32 weights, never bf16 weights."""
+    device: str | None = None
+    """None picks the accelerator when there is one."""
+    num_workers: int = Field(1, ge=0)
+    """Background processes that make batches, 0 for none; the batches do not depend on it."""
+    num_threads: int | None = Field(None, gt=0)
+    """Intra-op threads of the training process; results are bit-equal only at an equal number."""
+    log_every: int = Field(20, gt=0)
+    sample_every: int = Field(1000, gt=0)
+    checkpoint_every: int = Field(500, gt=0)
+    keep_checkpoints: int = Field(2, gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "TrainingConfig":
+        if self.warmup_steps >= self.max_steps and self.warmup_steps > 0:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps} must be smaller than max_steps {self.max_steps}"
+            )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas {self.betas} must lie in [0, 1)")
+        return self
+
+
+class AutoencoderTaskConfig(StrictConfig):
+    """Reconstruct collage images: L1 + MSE + edges + a little KL."""
+
+    free: ClassVar[frozenset[str]] = frozenset({"num_statistics_images"})
+
+    type: Literal["autoencoder"] = "autoencoder"
+    data: str = "mini-world"
+    """Name or path of a data recipe."""
+    init_from: str | None = None
+    """Folder with autoencoder weights to start from; None starts from random ones."""
+    block_out_channels: tuple[int, ...] | None = None
+    """None keeps the mini layout."""
+    layers_per_block: int | None = Field(None, gt=0)
+    l1_weight: float = Field(1.0, ge=0)
+    mse_weight: float = Field(1.0, ge=0)
+    edge_weight: float = Field(0.5, ge=0)
+    """Weight of the L1 distance between the horizontal and vertical differences of neighbouring pixels."""
+    kl_weight: float = Field(1e-6, ge=0)
+    num_statistics_images: int = Field(2048, gt=0)
+    """Images over which the exported shift (mean) and scale (1 / std) of the latents are measured."""
+
+
+class VlmTaskConfig(StrictConfig):
+    """Next-token prediction over captions, questions with answers, and plain prompts."""
+
+    free: ClassVar[frozenset[str]] = frozenset({"num_probe_questions"})
+
+    type: Literal["vlm"] = "vlm"
+    data: str = "mini-world"
+    init_from: str | None = None
+    """Folder of a saved encoder to start from; None builds the mini one with a tokenizer of its own."""
+    num_corpus_texts: int = Field(20_000, gt=0)
+    """Texts the tokenizer is trained on."""
+    vocab_size: int = Field(1024, gt=300)
+    mixture: dict[Literal["caption", "question", "text"], float] = {
+        "caption": 1.0,
+        "question": 2.0,
+        "text": 1.0,
+    }
+    num_probe_questions: int = Field(128, ge=0)
+    """Fixed held-out questions whose answers are scored whenever samples are drawn."""
+
+
+class DitTaskConfig(StrictConfig):
+    """Flow matching with the DreamOmni network over a trained autoencoder and a trained VLM."""
+
+    free: ClassVar[frozenset[str]] = frozenset({"sample_prompts"})
+
+    type: Literal["dit"] = "dit"
+    data: str = "mini-world"
+    preset: str = "mini"
+    """Key of `models.presets.TRANSFORMER_PRESETS`."""
+    init_from: str | None = None
+    autoencoder: str
+    """Folder of the exported autoencoder."""
+    text_encoder: str
+    """Folder of the exported VLM."""
+    timesteps: dict[str, Any] = {"type": "logit_normal", "mean": 0.0, "std": 1.0}
+    """One of the configs of `flow.timesteps`, by its `type`."""
+    prompt_dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of samples trained without words, for guidance."""
+    image_dropout: float = Field(0.05, ge=0, lt=1)
+    """Share of edit samples trained without their input images."""
+    num_cached_samples: int = Field(60_000, ge=0)
+    """Latents and features computed once before the first step; 0 encodes every batch anew."""
+    sample_prompts: tuple[str, ...] = ()
+
+
+TaskConfig = Annotated[AutoencoderTaskConfig | VlmTaskConfig | DitTaskConfig, Field(discriminator="type")]
+
+
+class TrainRecipe(StrictConfig):
+    """One complete training run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    """Names the run folder."""
+    task: TaskConfig
+    training: TrainingConfig
+
+
+_FIXED_TRAINING = ("seed", "batch_size", "optimizer", "muon_exclude", "ema_decay")
+
+
+def identity(recipe: TrainRecipe) -> dict[str, Any]:
+    """What a run may not change when it resumes: the task, the data it names, and how the state came about.
+
+    Fields that a task calls `free` (what is measured or shown) are left out; so are lengths, rates, cadences.
+    """
+    task = recipe.task.model_dump(mode="json", exclude=set(recipe.task.free))
+    training = recipe.training.model_dump(mode="json", include=set(_FIXED_TRAINING))
+    data = load_recipe(recipe.task.data, CollageRecipe).model_dump(mode="json")
+    return {"task": task, "data": data, "training": training}
+
+
+def check_same_run(state: Mapping[str, Any], recipe: TrainRecipe) -> None:
+    """Compare a checkpoint's state with the recipe that wants to resume it.
+
+    Raises:
+        CheckpointError: the task, the data or a fixed setting differs; the message shows what.
+    """
+    differences = list(_differences(state.get("identity"), identity(recipe), ""))
+    if differences:
+        raise CheckpointError(
+            f"the checkpoint belongs to another recipe: {'; '.join(differences[:5])}"
+            f"{' and more' if len(differences) > 5 else ''}; restore these values, or use another run folder"
+        )
+    for change in _differences(state.get("training"), recipe.training.model_dump(mode="json"), "training"):
+        log.warning("changed since the checkpoint: %s", change)
+
+
+def _differences(saved: Any, now: Any, path: str) -> Iterator[str]:
+    if isinstance(saved, Mapping) and isinstance(now, Mapping):
+        for key in [*saved, *(key for key in now if key not in saved)]:
+            yield from _differences(saved.get(key), now.get(key), f"{path}.{key}" if path else str(key))
+    elif saved != now:
+        yield f"{path} was {saved!r} and is {now!r}"

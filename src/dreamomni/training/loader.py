@@ -1,0 +1,103 @@
+"""Batches made ahead by worker processes. Order and bytes are those of `task.batch`, at any number."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from dreamomni.errors import DataError, DreamOmniError
+from dreamomni.training.task import TrainingTask
+
+_PREFETCH_PER_WORKER = 4
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """An error of ours from a worker, carried as a value: torch would wrap it into a traceback."""
+
+    kind: type[DreamOmniError]
+    message: str
+
+
+class _Steps(Dataset[Any]):
+    def __init__(self, task: TrainingTask) -> None:
+        self.task = task
+
+    def __getitem__(self, step: int) -> Any:
+        try:
+            return self.task.batch(step)
+        except DreamOmniError as error:
+            return _Failed(type(error), str(error))
+
+
+def iterate_batches(
+    task: TrainingTask, start: int, stop: int, num_workers: int, lock: int
+) -> Generator[Any, None, None]:
+    """Yield the batches of steps `start` to `stop - 1`.
+
+    Args:
+        task: makes the batches.
+        start: first step.
+        stop: one past the last step.
+        num_workers: processes; 0 makes the batches here.
+        lock: descriptor of the run lock, which workers give up, so that it falls with the trainer alone.
+
+    Raises:
+        DataError: a worker process died, or a batch cannot be made.
+    """
+    if num_workers == 0 or start >= stop:
+        yield from (task.batch(step) for step in range(start, stop))
+        return
+    methods = multiprocessing.get_all_start_methods()
+    loader: DataLoader[Any] = DataLoader(
+        _Steps(task),
+        batch_size=None,
+        sampler=range(start, stop),
+        num_workers=num_workers,
+        prefetch_factor=_PREFETCH_PER_WORKER,
+        worker_init_fn=_WorkerInit(os.getpid(), lock),
+        # Tasks hold models and caches: forked workers share them, spawned ones would need a copy of each.
+        multiprocessing_context="fork" if "fork" in methods else None,
+        generator=torch.Generator(),  # else the loader draws its base seed from the global stream
+    )
+    batches = iter(loader)
+    for step in range(start, stop):
+        try:
+            batch = next(batches)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise DataError(
+                f"a data worker died before the batch of step {step} was ready: {error}"
+            ) from error
+        if isinstance(batch, _Failed):
+            raise batch.kind(batch.message)
+        yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class _WorkerInit:
+    """Signals belong to the trainer: workers ignore them, and end with it even when it is killed."""
+
+    parent: int
+    lock: int
+
+    def __call__(self, worker: int) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != self.parent:
+                os._exit(1)
+        os.close(self.lock)
+        torch.set_num_threads(1)
+        cv2.setNumThreads(0)  # its thread pool does not survive a fork

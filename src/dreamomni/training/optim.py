@@ -1,0 +1,133 @@
+"""Learning rate and optimizers whose state is plain named tensors. No files."""
+
+import fnmatch
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from dreamomni.errors import CheckpointError, ConfigError
+from dreamomni.training.config import CosineDecay, TrainingConfig, WsdDecay
+from dreamomni.training.task import named_parameters
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Learning rate of `step` (from 0): linear warm-up, then the decay down to the last step."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / (config.warmup_steps + 1)
+    decay, last = config.decay, config.max_steps - 1
+    if isinstance(decay, CosineDecay):
+        start = config.warmup_steps
+    elif isinstance(decay, WsdDecay):
+        start = max(config.warmup_steps, round(config.max_steps * (1 - decay.decay_fraction)))
+    else:
+        return config.learning_rate
+    progress = min(1.0, max(0.0, (step - start) / max(1, last - start)))
+    shape = 0.5 * (1 + math.cos(math.pi * progress)) if isinstance(decay, CosineDecay) else 1 - progress
+    return config.learning_rate * (config.final_lr_fraction + (1 - config.final_lr_fraction) * shape)
+
+
+def muon_names(modules: Mapping[str, nn.Module], exclude: tuple[str, ...] = ()) -> list[str]:
+    """Names of hidden matrices: 2-D weights of linear layers inside a numbered stack of blocks.
+
+    Embeddings, convolutions, norms, biases, first and last layers lie outside such stacks or are no matrices.
+    """
+    names = []
+    for prefix, module in modules.items():
+        for path, layer in module.named_modules():
+            name = f"{prefix}.{path}.weight"
+            if (
+                isinstance(layer, nn.Linear)
+                and layer.weight.requires_grad
+                and any(part.isdigit() for part in path.split("."))
+                and not any(fnmatch.fnmatchcase(name, pattern) for pattern in exclude)
+            ):
+                names.append(name)
+    return names
+
+
+class Optimizers:
+    """AdamW, and Muon for hidden matrices when asked for, behind one `step`.
+
+    Matrices decay, vectors (biases, norms) do not. Muon's update has AdamW's RMS, so both share one rate.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module], config: TrainingConfig) -> None:
+        self.parameters = named_parameters(modules)
+        if not self.parameters:
+            raise ConfigError("the task has no trainable parameter")
+        hidden = set(muon_names(modules, config.muon_exclude)) if config.optimizer == "muon" else set()
+        hidden &= set(self.parameters)
+        if config.optimizer == "muon" and not hidden:
+            raise ConfigError("optimizer muon found no hidden matrix in this model; use adamw")
+        rest = {name: p for name, p in self.parameters.items() if name not in hidden}
+        groups = [
+            {"params": [p for p in rest.values() if p.ndim >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for p in rest.values() if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        self._optimizers: list[torch.optim.Optimizer] = []
+        if rest:
+            self._optimizers.append(
+                torch.optim.AdamW(
+                    [group for group in groups if group["params"]],
+                    lr=config.learning_rate,
+                    betas=config.betas,
+                    fused=True,
+                )
+            )
+        if hidden:
+            self._optimizers.append(
+                torch.optim.Muon(
+                    [p for name, p in self.parameters.items() if name in hidden],
+                    lr=config.learning_rate,
+                    weight_decay=config.weight_decay,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
+
+    def set_learning_rate(self, value: float) -> None:
+        """Set the rate of every group."""
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = value
+
+    def step(self) -> None:
+        """One update, then clear the gradients."""
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """State by `parameter/slot`, in parameter order."""
+        tensors: dict[str, Tensor] = {}
+        for name, parameter in self.parameters.items():
+            for optimizer in self._optimizers:
+                if parameter in optimizer.state:
+                    for slot, value in optimizer.state[parameter].items():
+                        tensors[f"{name}/{slot}"] = value
+        return tensors
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over saved state.
+
+        Raises:
+            CheckpointError: a saved name or shape does not fit this model.
+        """
+        owner = {
+            id(p): opt for opt in self._optimizers for group in opt.param_groups for p in group["params"]
+        }
+        for key, value in tensors.items():
+            name, _, slot = key.rpartition("/")
+            if name not in self.parameters:
+                raise CheckpointError(f"optimizer state {key!r} belongs to no parameter of this model")
+            parameter = self.parameters[name]
+            if value.ndim and value.shape != parameter.shape:
+                raise CheckpointError(
+                    f"optimizer state {key!r} has shape {tuple(value.shape)}, "
+                    f"but the parameter {tuple(parameter.shape)}"
+                )
+            # State must have the memory layout of its parameter: fused kernels walk both by storage order.
+            state = torch.empty_like(parameter, dtype=value.dtype) if value.ndim else value.clone()
+            state.requires_grad_(False).copy_(value)
+            owner[id(parameter)].state[parameter][slot] = state
