@@ -1,0 +1,87 @@
+"""Written words in several fonts, without any font file of our own or of the system."""
+
+import functools
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from dreamomni.data.collage.palette import RGB
+from dreamomni.errors import DataError
+
+_HERSHEY = {
+    "simplex": cv2.FONT_HERSHEY_SIMPLEX,
+    "duplex": cv2.FONT_HERSHEY_DUPLEX,
+    "complex": cv2.FONT_HERSHEY_COMPLEX,
+    "triplex": cv2.FONT_HERSHEY_TRIPLEX,
+    "script": cv2.FONT_HERSHEY_SCRIPT_COMPLEX,
+}
+_STROKED = {"sans": 0, "bold sans": 1}
+_LICENCES = {"hershey": "LicenseRef-Hershey-Fonts", "pillow": "OFL-1.1"}
+_HERSHEY_CAP_PX = 21.0
+_MASTER_PX = 96
+
+FONTS: tuple[str, ...] = tuple(sorted([*_HERSHEY, *_STROKED]))
+
+
+def font_licence(font: str) -> str:
+    """SPDX name of the licence of a font: Pillow embeds Aileron, OpenCV the Hershey strokes."""
+    return _LICENCES["hershey" if font in _HERSHEY else "pillow"]
+
+
+def render_text(text: str, font: str, rgb: RGB, height_px: int) -> npt.NDArray[np.uint8]:
+    """Write printable ASCII words on one line.
+
+    Args:
+        text: The words.
+        font: One of `FONTS`.
+        rgb: Colour of the ink.
+        height_px: Height of a capital letter in pixels.
+
+    Returns:
+        (H, W, 4) uint8 premultiplied RGBA, cropped to the ink.
+
+    Raises:
+        DataError: There is no such font, the text has no ink or is not ASCII, or the height is below 4 px.
+    """
+    if font not in FONTS:
+        raise DataError(f"there is no font {font!r}; the fonts are {', '.join(FONTS)}")
+    if height_px < 4:
+        raise DataError(f"letters of {height_px} px cannot be read; ask for at least 4 px")
+    if not text.isascii() or not text.isprintable() or not text.strip():
+        raise DataError(f"the text {text!r} cannot be written; use printable ASCII with at least one letter")
+    master = _hershey_mask(text, font) if font in _HERSHEY else _pillow_mask(text, font)
+    scale = height_px / _MASTER_PX
+    height, width = (max(1, round(side * scale)) for side in master.shape)
+    mode = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    alpha = np.asarray(cv2.resize(master, (width, height), interpolation=mode), np.uint16)
+    image = np.empty((height, width, 4), np.uint8)
+    image[..., :3] = (alpha[..., None] * np.array(rgb, np.uint16) + 127) // 255
+    image[..., 3] = alpha
+    return image
+
+
+@functools.lru_cache(maxsize=256)
+def _hershey_mask(text: str, font: str) -> npt.NDArray[np.uint8]:
+    face, scale, pen = _HERSHEY[font], _MASTER_PX / _HERSHEY_CAP_PX, max(2, _MASTER_PX // 10)
+    (width, height), baseline = cv2.getTextSize(text, face, scale, pen)
+    border = 2 * pen + _MASTER_PX // 2
+    mask = np.zeros((height + baseline + 2 * border, width + 2 * border), np.uint8)
+    cv2.putText(mask, text, (border, border + height), face, scale, 255, pen, cv2.LINE_AA)
+    return _cropped(mask)
+
+
+@functools.lru_cache(maxsize=256)
+def _pillow_mask(text: str, font: str) -> npt.NDArray[np.uint8]:
+    face = ImageFont.load_default(_MASTER_PX * 1.4)
+    stroke = _STROKED[font] * _MASTER_PX // 20
+    left, top, right, bottom = face.getbbox(text, stroke_width=stroke)
+    canvas = Image.new("L", (int(right - left) + 8, int(bottom - top) + 8))
+    ImageDraw.Draw(canvas).text((4 - left, 4 - top), text, fill=255, font=face, stroke_width=stroke)
+    return _cropped(np.asarray(canvas))
+
+
+def _cropped(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    x, y, width, height = cv2.boundingRect(mask)
+    return np.ascontiguousarray(mask[y : y + height, x : x + width])

@@ -1,0 +1,54 @@
+"""Combinations that training never sees: a pure function of their names, so that every machine agrees."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from dreamomni.data.collage.recipe import HeldOut
+
+Combination: TypeAlias = tuple[str, ...]
+
+
+def colour_combination(name: str, colour: str) -> Combination:
+    """A thing in a colour."""
+    return ("colour", name, colour)
+
+
+def pair_combination(first: str, second: str) -> Combination:
+    """Two different things in one sample, in either order."""
+    return ("pair", *sorted((first, second)))
+
+
+def count_combination(count: int, name: str) -> Combination:
+    """A number (two or more) of one thing."""
+    return ("count", str(count), name)
+
+
+def is_held_out(rule: HeldOut, combination: Combination) -> bool:
+    """Say whether a combination is kept for evaluation."""
+    digest = hashlib.sha256(json.dumps([rule.salt, *combination]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") < rule.fraction * 2**64
+
+
+def combinations(scenes: Iterable[Iterable[tuple[str, str | None]]]) -> set[Combination]:
+    """List every combination in a sample.
+
+    Args:
+        scenes: For each picture of the sample (source, target), its things as (name, colour).
+
+    Returns:
+        Colours of things, pairs of different things (across the pictures too: a replaced thing and the thing that
+        takes its place are a pair), and numbers of two or more of one thing in one picture.
+    """
+    found: set[Combination] = set()
+    names: set[str] = set()
+    for scene in scenes:
+        things = list(scene)
+        counts = Counter(name for name, _ in things)
+        names.update(counts)
+        found.update(colour_combination(name, colour) for name, colour in things if colour is not None)
+        found.update(count_combination(count, name) for name, count in counts.items() if count > 1)
+    found.update(pair_combination(first, second) for first in names for second in names if first < second)
+    return found

@@ -1,0 +1,178 @@
+"""Where things go: boxes that fit the canvas, keep apart, and satisfy what the words will say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dreamomni.data.collage.draws import Draws
+from dreamomni.data.collage.labels import cosine
+from dreamomni.tasks.geometry import Box, Size
+
+_TRIES = 24
+_CLEAR_COSINE_ALONE = 0.85
+_CLEAR_COSINE_GROUP = 0.62
+
+# Cells of the canvas that words can name, as (x0, y0, x1, y1) fractions in which the centre must lie.
+LOCATIONS: dict[str, tuple[float, float, float, float]] = {
+    "upper left": (0.0, 0.0, 0.38, 0.38),
+    "upper right": (0.62, 0.0, 1.0, 0.38),
+    "lower left": (0.0, 0.62, 0.38, 1.0),
+    "lower right": (0.62, 0.62, 1.0, 1.0),
+    "top": (0.38, 0.0, 0.62, 0.36),
+    "bottom": (0.38, 0.64, 0.62, 1.0),
+    "left": (0.0, 0.38, 0.36, 0.62),
+    "right": (0.64, 0.38, 1.0, 0.62),
+    "center": (0.42, 0.42, 0.58, 0.58),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """How close boxes may come: `gap` in pixels, or an overlap as a part of the smaller box."""
+
+    gap: float
+    max_overlap: float = 0.0
+
+    def allows(self, first: Box, second: Box) -> bool:
+        """Say whether two boxes may both stay where they are."""
+        if self.max_overlap > 0:
+            width = min(first.x1, second.x1) - max(first.x0, second.x0)
+            height = min(first.y1, second.y1) - max(first.y0, second.y0)
+            if width <= 0 or height <= 0:
+                return True
+            return width * height <= self.max_overlap * min(first.area, second.area)
+        return (
+            first.x1 + self.gap <= second.x0
+            or second.x1 + self.gap <= first.x0
+            or first.y1 + self.gap <= second.y0
+            or second.y1 + self.gap <= first.y0
+        )
+
+
+def place_free(
+    sides: Sequence[Size], canvas: Size, draws: Draws, spacing: Spacing, taken: Sequence[Box] = ()
+) -> list[Box] | None:
+    """Place boxes anywhere on the canvas.
+
+    Args:
+        sides: Width and height of each box in pixels.
+        canvas: Size of the canvas.
+        draws: Stream of the layout.
+        spacing: How close boxes may come.
+        taken: Boxes that are already there.
+
+    Returns:
+        One box for each of `sides`, or None when no room was found.
+    """
+    placed: list[Box] = []
+    for side in sides:
+        room_x, room_y = canvas.width - side.width, canvas.height - side.height
+        if room_x < 0 or room_y < 0:
+            return None
+        for _ in range(_TRIES):
+            box = _box(draws.integer(0, room_x), draws.integer(0, room_y), side)
+            if all(spacing.allows(box, other) for other in taken) and all(
+                spacing.allows(box, other) for other in placed
+            ):
+                placed.append(box)
+                break
+        else:
+            return None
+    return placed
+
+
+def place_related(
+    subjects: Sequence[Size], predicate: str, others: Sequence[Size], canvas: Size, draws: Draws, gap: float
+) -> tuple[list[Box], list[Box]] | None:
+    """Place two groups so that every subject clearly lies in a direction from every other.
+
+    Each group gets a band of the canvas, and its members stand side by side across the band's short side.
+
+    Args:
+        subjects: Sizes of the subjects.
+        predicate: "left of", "right of", "above" or "below".
+        others: Sizes of the things they are related to.
+        canvas: Size of the canvas.
+        draws: Stream of the layout.
+        gap: Distance kept between boxes in pixels.
+
+    Returns:
+        The boxes of the subjects and of the others, or None when they do not fit or do not lie clearly.
+    """
+    vertical = predicate in ("above", "below")
+    subjects_first = predicate in ("above", "left of")
+    first, second = (subjects, others) if subjects_first else (others, subjects)
+    length, breadth = (canvas.height, canvas.width) if vertical else (canvas.width, canvas.height)
+    first_sides, second_sides = _oriented(first, vertical), _oriented(second, vertical)
+    reach = max(side[0] for side in first_sides), max(side[0] for side in second_sides)
+    slack = length - gap - reach[0] - reach[1]
+    if slack < 0:
+        return None
+    alone = len(first) == len(second) == 1
+    needed = _CLEAR_COSINE_ALONE if alone else _CLEAR_COSINE_GROUP
+    for _ in range(_TRIES):
+        border = reach[0] + draws.uniform(0.0, slack)
+        one = _fill_band(first_sides, 0.0, border, breadth, draws, gap)
+        two = _fill_band(second_sides, border + gap, length, breadth, draws, gap)
+        if one is None or two is None:
+            return None
+        boxes_one = [_placed(at, side, vertical) for at, side in zip(one, first, strict=True)]
+        boxes_two = [_placed(at, side, vertical) for at, side in zip(two, second, strict=True)]
+        result = (boxes_one, boxes_two) if subjects_first else (boxes_two, boxes_one)
+        if all(cosine(subject, predicate, other) > needed for subject in result[0] for other in result[1]):
+            return result
+    return None
+
+
+def place_at(side: Size, location: str, canvas: Size, draws: Draws) -> Box | None:
+    """Place one box so that its centre lies in a named cell of the canvas.
+
+    Args:
+        side: Width and height of the box.
+        location: One of `LOCATIONS`.
+        canvas: Size of the canvas.
+        draws: Stream of the layout.
+
+    Returns:
+        The box, or None when it is too large for that cell.
+    """
+    x0, y0, x1, y1 = LOCATIONS[location]
+    low_x = max(0.0, x0 * canvas.width - side.width / 2)
+    high_x = min(canvas.width - side.width, x1 * canvas.width - side.width / 2)
+    low_y = max(0.0, y0 * canvas.height - side.height / 2)
+    high_y = min(canvas.height - side.height, y1 * canvas.height - side.height / 2)
+    if low_x > high_x or low_y > high_y:
+        return None
+    # Truncation keeps a box that fits on the canvas; cells are wide enough not to mind a pixel.
+    return _box(int(draws.uniform(low_x, high_x)), int(draws.uniform(low_y, high_y)), side)
+
+
+def _oriented(sides: Sequence[Size], vertical: bool) -> list[tuple[int, int]]:
+    """(length along the direction, breadth across it) of each box."""
+    return [(side.height, side.width) if vertical else (side.width, side.height) for side in sides]
+
+
+def _fill_band(
+    sides: Sequence[tuple[int, int]], start: float, end: float, breadth: int, draws: Draws, gap: float
+) -> list[tuple[int, int]] | None:
+    """Positions (along, across) of boxes side by side in a band; None when they are too broad together."""
+    slack = breadth - sum(across for _, across in sides) - gap * (len(sides) - 1)
+    if slack < 0:
+        return None
+    offsets = sorted(draws.uniform(0.0, slack) for _ in sides)
+    positions = []
+    used = 0.0
+    for offset, (along, across) in zip(offsets, sides, strict=True):
+        at = draws.uniform(start, end - along)
+        # Up on the way in, down on the way out: whole pixels inside the band.
+        positions.append((min(int(at + 0.999), int(end - along)), int(offset + used)))
+        used += across + gap
+    return positions
+
+
+def _placed(at: tuple[int, int], side: Size, vertical: bool) -> Box:
+    along, across = at
+    return _box(across, along, side) if vertical else _box(along, across, side)
+
+
+def _box(x: int, y: int, side: Size) -> Box:
+    return Box(x, y, x + side.width, y + side.height)

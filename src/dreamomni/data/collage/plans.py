@@ -1,0 +1,227 @@
+"""What a text-to-image sample shows and says, decided before anything is placed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dreamomni.data.collage.draws import Draws
+from dreamomni.data.collage.fonts import FONTS
+from dreamomni.data.collage.labels import PREDICATES
+from dreamomni.data.collage.scene import Thing, ThingKind
+from dreamomni.data.collage.words.lexicon import WRITTEN_WORDS
+from dreamomni.data.collage.world import Split, World
+
+# (number of subjects, number of others) of a relation: one of each is what people ask for most.
+_POSITION_COUNTS: Mapping[tuple[int, int], float] = {
+    (1, 1): 0.62,
+    (2, 1): 0.14,
+    (1, 2): 0.08,
+    (2, 2): 0.05,
+    (3, 1): 0.06,
+    (1, 3): 0.03,
+    (3, 2): 0.02,
+}
+_COUNTS: Mapping[int, float] = {1: 0.12, 2: 0.3, 3: 0.3, 4: 0.28, 5: 0.2, 6: 0.2}
+_SHAPE_PLANS: Mapping[str, float] = {
+    "colors": 0.25,
+    "counting": 0.25,
+    "position": 0.25,
+    "color_attribution": 0.25,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Some equal things.
+
+    Attributes:
+        thing: What they are.
+        count: How many.
+        say_colour: Whether the words name the colour.
+        font: Font of written words, else empty.
+    """
+
+    thing: Thing
+    count: int = 1
+    say_colour: bool = True
+    font: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TextToImagePlan:
+    """What to draw and what the words must say.
+
+    Attributes:
+        form: The kind of sentence ("shapes" borrows those of the other kinds).
+        groups: Everything in the picture.
+        predicate: Where the first group lies from the second, or None.
+    """
+
+    form: str
+    groups: tuple[Group, ...]
+    predicate: str | None = None
+
+
+def plan_text_to_image(
+    kind: str, world: World, split: Split, background: str, draws: Draws
+) -> TextToImagePlan | None:
+    """Decide what a text-to-image sample shows.
+
+    Args:
+        kind: One of `TEXT_TO_IMAGE_KINDS`.
+        world: Things, colours and held-out combinations.
+        split: "train" shows no held-out combination; "held_out" shows exactly the one that its kind is about.
+        background: Name of the background colour.
+        draws: Stream of the things.
+
+    Returns:
+        The plan, or None when the draw led nowhere (the caller draws again from a new stream).
+    """
+    if kind == "text":
+        return _plan_text(world, background, draws)
+    if kind == "shapes":
+        form = draws.weighted(_SHAPE_PLANS)
+        return _PLANNERS[form](_Choice(world, split, background, draws, "shape"))
+    return _PLANNERS[kind](_Choice(world, split, background, draws, "sticker"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The decisions that planners share."""
+
+    world: World
+    split: Split
+    background: str
+    draws: Draws
+    kind: ThingKind
+
+    @property
+    def out(self) -> bool:
+        return self.split == "held_out"
+
+    def name(self, count: int = 1) -> str | None:
+        options = self.world.names_allowing(count, self.world.pool(self.kind))
+        return self.draws.pick(options) if options else None
+
+    def pair(self, counts: tuple[int, int] = (1, 1)) -> tuple[str, str] | None:
+        """Two names for groups of these counts: a held-out pair in the held-out split, else none."""
+        pool = self.world.pool(self.kind)
+        allowed = [self.world.names_allowing(count, pool) for count in counts]
+        if self.out:
+            pairs = self.world.pairs_out(self.kind)
+            pairs = [*pairs, *((second, first) for first, second in pairs)]
+            pairs = [pair for pair in pairs if pair[0] in allowed[0] and pair[1] in allowed[1]]
+            return self.draws.pick(pairs) if pairs else None
+        if not allowed[0]:
+            return None
+        first = self.draws.pick(allowed[0])
+        seconds = self.world.partners_of([first], allowed[1])
+        return (first, self.draws.pick(seconds)) if seconds else None
+
+    def thing(self, name: str | None, unlike: tuple[str, ...] = ()) -> Thing | None:
+        if name is None:
+            return None
+        colour = self.world.draw_colour(name, self.background, self.draws, unlike=unlike)
+        return None if colour is None else Thing(name, colour, self.kind)
+
+
+def _plan_single(choice: _Choice) -> TextToImagePlan | None:
+    thing = choice.thing(choice.name())
+    return thing and TextToImagePlan("single", (Group(thing, say_colour=False),))
+
+
+def _plan_colors(choice: _Choice) -> TextToImagePlan | None:
+    if choice.out:
+        options = choice.world.colour_pairs_out(choice.kind, choice.background)
+        if not options:
+            return None
+        thing: Thing | None = Thing(*choice.draws.pick(options), choice.kind)
+    else:
+        thing = choice.thing(choice.name())
+    return thing and TextToImagePlan("colors", (Group(thing),))
+
+
+def _plan_two(choice: _Choice) -> TextToImagePlan | None:
+    pair = choice.pair()
+    things = [choice.thing(name) for name in pair or ()]
+    groups = tuple(Group(thing, say_colour=False) for thing in things if thing)
+    return TextToImagePlan("two", groups) if len(groups) == 2 else None
+
+
+def _plan_color_attribution(choice: _Choice) -> TextToImagePlan | None:
+    names = choice.pair()
+    if names is None:
+        return None
+    first = choice.thing(names[0])
+    second = choice.thing(names[1], unlike=(first.colour,)) if first else None
+    if first is None or second is None:
+        return None
+    return TextToImagePlan("color_attribution", (Group(first), Group(second)))
+
+
+def _plan_counting(choice: _Choice) -> TextToImagePlan | None:
+    if choice.out:
+        options = choice.world.counts_out(choice.kind)
+        if not options:
+            return None
+        count, name = choice.draws.pick(options)
+        thing = choice.thing(name)
+    else:
+        weights = {count: w for count, w in _COUNTS.items() if count <= choice.world.recipe.max_count}
+        count = choice.draws.weighted(weights)
+        thing = choice.thing(choice.name(count))
+    say_colour = choice.draws.chance(0.45)
+    return thing and TextToImagePlan("counting", (Group(thing, count, say_colour),))
+
+
+def _plan_position(choice: _Choice) -> TextToImagePlan | None:
+    counts = choice.draws.weighted(_POSITION_COUNTS)
+    predicate = choice.draws.pick(PREDICATES)
+    # Both colours said, neither, or just one.
+    say = choice.draws.weighted(
+        {(True, True): 0.62, (False, False): 0.26, (True, False): 0.06, (False, True): 0.06}
+    )
+    things = [choice.thing(name) for name in choice.pair(counts) or ()]
+    groups = tuple(Group(t, count, said) for t, count, said in zip(things, counts, say, strict=False) if t)
+    return TextToImagePlan("position", groups, predicate) if len(groups) == 2 else None
+
+
+def _plan_scene(choice: _Choice) -> TextToImagePlan | None:
+    wanted = choice.draws.integer(2, 4)
+    names = list(choice.pair() or ())
+    groups: list[Group] = []
+    while names and len(names) < wanted:
+        more = choice.world.partners_of(names, choice.world.pool(choice.kind))
+        if not more:
+            return None
+        names.append(choice.draws.pick(more))
+    for name in names:
+        double = choice.draws.chance(0.15) and len(groups) < 2
+        count = 2 if double and name in choice.world.names_allowing(2, (name,)) else 1
+        thing = choice.thing(name)
+        if thing is None:
+            return None
+        groups.append(Group(thing, count))
+    return TextToImagePlan("scene", tuple(groups)) if groups else None
+
+
+def _plan_text(world: World, background: str, draws: Draws) -> TextToImagePlan | None:
+    words = draws.pick(WRITTEN_WORDS)
+    if draws.chance(0.25):
+        words = f"{words} {draws.pick(WRITTEN_WORDS)}"
+    style = draws.pick((str.lower, str.upper, str.capitalize))
+    font = draws.pick(FONTS)
+    colour = world.draw_colour("text", background, draws)
+    if colour is None:
+        return None
+    return TextToImagePlan("text", (Group(Thing(style(words), colour, "text"), font=font),))
+
+
+_PLANNERS: dict[str, Callable[[_Choice], TextToImagePlan | None]] = {
+    "single": _plan_single,
+    "colors": _plan_colors,
+    "two": _plan_two,
+    "counting": _plan_counting,
+    "position": _plan_position,
+    "color_attribution": _plan_color_attribution,
+    "scene": _plan_scene,
+}

@@ -1,0 +1,137 @@
+"""What a collage data set is made of: one frozen recipe."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from dreamomni.config import StrictConfig
+from dreamomni.tasks.geometry import Size
+
+TextToImageKind = Literal[
+    "single", "colors", "two", "counting", "position", "color_attribution", "shapes", "text", "scene"
+]
+EditKind = Literal["add", "remove", "replace"]
+Kind = TextToImageKind | EditKind
+
+TEXT_TO_IMAGE_KINDS: tuple[str, ...] = (
+    "single",
+    "colors",
+    "two",
+    "counting",
+    "position",
+    "color_attribution",
+    "shapes",
+    "text",
+    "scene",
+)
+EDIT_KINDS: tuple[str, ...] = ("add", "remove", "replace")
+BackgroundStyle = Literal["plain", "gradient", "stripes", "dots", "noise"]
+
+
+def _as_sizes(value: Any) -> Any:
+    """One size may stand without a list around it."""
+    one = isinstance(value, str | Size) or (
+        isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(side, int) for side in value)
+    )
+    return (value,) if one else value
+
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class HeldOut(StrictConfig):
+    """Which combinations never appear in training: a pure hash of (salt, combination) below `fraction`."""
+
+    fraction: Fraction = 0.08
+    salt: str = "held-out"
+
+
+class CollageRecipe(StrictConfig):
+    """A family of synthetic collages; with a seed and an index it names one sample exactly.
+
+    Attributes:
+        version: Version of the drawing rules. It changes when the same recipe would give other samples.
+        size: One canvas or several (one is drawn for each sample), written as `64x64`.
+        names: Things from the sticker pack, or "all".
+        colours: Colours of things: names, "mini", or "all".
+        backgrounds: Names of background colours, or "all".
+        background_styles: How often each style of background is drawn.
+        mixture: How often each kind of sample is drawn.
+        object_sizes: For a scene of n objects, the smallest and the largest longest side, as a fraction of the
+            shorter side of the canvas. Scenes with more objects than the largest key use the last row.
+        max_angle: Largest rotation of a thing, in degrees either way.
+        max_overlap: Largest part of the smaller of two boxes that may be covered by the other.
+        gap: Distance kept between boxes when `max_overlap` is 0, as a fraction of the shorter side.
+        min_contrast: Smallest CIE76 distance of a thing's colour from the colours of the background.
+        max_count: Largest number that "counting" asks for.
+        max_edit_objects: Most things in the picture before an edit.
+        say_background: How often a caption names the background.
+        held_out: The combinations kept for evaluation.
+    """
+
+    version: Literal[1] = 1
+    size: Annotated[tuple[Size, ...], BeforeValidator(_as_sizes)] = (Size(64, 64),)
+    names: tuple[str, ...] | Literal["all"] = "all"
+    colours: tuple[str, ...] | Literal["mini", "all"] = "mini"
+    backgrounds: tuple[str, ...] | Literal["all"] = "all"
+    background_styles: dict[BackgroundStyle, Weight] = {"plain": 0.7, "gradient": 0.3}
+    mixture: dict[Kind, Weight] = {
+        "single": 1.0,
+        "colors": 1.0,
+        "two": 1.0,
+        "counting": 1.0,
+        "position": 1.5,
+        "color_attribution": 1.5,
+        "add": 1.5,
+        "remove": 1.0,
+        "replace": 1.5,
+    }
+    object_sizes: dict[int, tuple[Fraction, Fraction]] = {
+        1: (0.38, 0.6),
+        2: (0.3, 0.46),
+        3: (0.25, 0.36),
+        4: (0.22, 0.31),
+    }
+    max_angle: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    max_overlap: Fraction = 0.0
+    gap: Fraction = 0.02
+    min_contrast: Annotated[float, Field(ge=0.0, le=100.0)] = 30.0
+    max_count: Annotated[int, Field(ge=1, le=6)] = 4
+    max_edit_objects: Annotated[int, Field(ge=1, le=4)] = 3
+    say_background: Fraction = 0.3
+    held_out: HeldOut = HeldOut()
+
+    @field_validator("size")
+    @classmethod
+    def _check_size(cls, sizes: tuple[Size, ...]) -> tuple[Size, ...]:
+        if not sizes:
+            raise ValueError("at least one canvas size is needed")
+        for size in sizes:
+            if not (32 <= size.width <= 4096 and 32 <= size.height <= 4096):
+                raise ValueError(f"a canvas of {size.width}x{size.height} is outside 32x32 to 4096x4096")
+            if max(size) > 4 * min(size):
+                raise ValueError(f"a canvas of {size.width}x{size.height} is longer than 4:1")
+        return sizes
+
+    @field_validator("object_sizes")
+    @classmethod
+    def _check_object_sizes(cls, table: dict[int, tuple[float, float]]) -> dict[int, tuple[float, float]]:
+        if 1 not in table:
+            raise ValueError("object_sizes needs a row for 1 object")
+        for count, (low, high) in table.items():
+            if count < 1 or not 0 < low <= high:
+                raise ValueError(f"object_sizes of {count} objects must be 0 < smallest <= largest")
+        return table
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> "CollageRecipe":
+        for name, weights in (("mixture", self.mixture), ("background_styles", self.background_styles)):
+            if not sum(weights.values()) > 0:
+                raise ValueError(f"{name} needs at least one weight above 0")
+        return self
+
+    def object_size(self, count: int) -> tuple[float, float]:
+        """Return the smallest and largest longest side (fractions) in a scene of `count` objects."""
+        row = max(key for key in self.object_sizes if key <= max(count, 1))
+        return self.object_sizes[row]

@@ -1,0 +1,1 @@
+"""Phrases: from plans to captions and instructions."""

@@ -1,0 +1,180 @@
+"""Prompts of text-to-image samples."""
+
+from collections.abc import Iterator, Sequence
+
+from dreamomni.data.collage.draws import Draws
+from dreamomni.data.collage.plans import Group, TextToImagePlan
+from dreamomni.data.collage.scene import BackgroundLook, Scene
+from dreamomni.data.collage.words.lexicon import counted
+from dreamomni.data.collage.words.phrasing import finish, pick_phrase
+
+# Frames hold a whole description; {b} is the background or nothing. The first is the plain one.
+FRAMES: tuple[str, ...] = (
+    "{x}{b}",
+    "a picture of {x}{b}",
+    "an image of {x}{b}",
+    "a drawing of {x}{b}",
+    "an illustration of {x}{b}",
+    "a photo of {x}{b}",
+    "a painting of {x}{b}",
+    "a collage of {x}{b}",
+    "draw {x}{b}",
+    "show {x}{b}",
+    "show me {x}{b}",
+    "paint {x}{b}",
+    "create {x}{b}",
+    "make a picture of {x}{b}",
+    "please draw {x}{b}",
+    "i want to see {x}{b}",
+    "a picture that shows {x}{b}",
+    "a canvas with {x}{b}",
+    "just {x}{b}",
+)
+
+_DESCRIPTION_FRAMES = FRAMES[:8]
+
+TWO: tuple[str, ...] = (
+    "{x} and {y}",
+    "{x} with {y}",
+    "{x} and also {y}",
+    "{x} together with {y}",
+    "both {x} and {y}",
+    "{x} plus {y}",
+    "{x}, {y}",
+    "{x} as well as {y}",
+)
+
+RELATIONS: dict[str, tuple[str, ...]] = {
+    "left of": ("to the left of", "left of", "on the left of", "on the left side of"),
+    "right of": ("to the right of", "right of", "on the right of", "on the right side of"),
+    "above": ("above", "over", "higher than", "somewhere above"),
+    "below": ("below", "under", "lower than", "beneath"),
+}
+
+POSITION: tuple[str, ...] = (
+    "{x} {r} {y}",
+    "{x} placed {r} {y}",
+    "{x} that {is} {r} {y}",
+    "{r} {y}, {x}",
+    "{y} with {x} {after}",
+    "{y} and {x} {after}",
+)
+
+AFTER: dict[str, tuple[str, ...]] = {
+    "left of": ("to the left of {it}", "on the left of {it}"),
+    "right of": ("to the right of {it}", "on the right of {it}"),
+    "above": ("above {it}", "over {it}"),
+    "below": ("below {it}", "under {it}"),
+}
+
+BACKGROUND: dict[str, tuple[str, ...]] = {
+    "plain": (
+        "on a {c} background",
+        "against a {c} background",
+        "on a plain {c} background",
+        "with a {c} background",
+    ),
+    "gradient": ("on a {c} gradient", "on a soft {c} background", "on a {c} background"),
+    "stripes": ("on a striped {c} background", "with {c} stripes behind", "on {c} stripes"),
+    "dots": ("on a dotted {c} background", "with {c} dots behind", "on {c} dots"),
+    "noise": ("on a cloudy {c} background", "on a textured {c} background", "on uneven {c}"),
+}
+
+TEXT: tuple[str, ...] = (
+    'the text "{t}" in {c}{b}',
+    '"{t}" written in {c}{b}',
+    'the words "{t}" in {c} letters{b}',
+    '{c} text that says "{t}"{b}',
+    '{c} letters that spell "{t}"{b}',
+    'write "{t}" in {c}{b}',
+    'a sign that says "{t}" in {c}{b}',
+    'a {c} title "{t}"{b}',
+    'the {c} text "{t}"{b}',
+    'please write "{t}" in {c} letters{b}',
+    'print "{t}" in {c}{b}',
+    'text "{t}", color {c}{b}',
+    'a picture of the text "{t}" in {c}{b}',
+)
+
+EMPTY: tuple[str, ...] = ("an empty picture{b}", "nothing{b}", "an empty canvas{b}")
+
+_DIGITS = 0.1
+
+
+def write_prompt(
+    plan: TextToImagePlan, background: BackgroundLook, say_background: bool, draws: Draws
+) -> str:
+    """Word the prompt of a text-to-image sample.
+
+    Args:
+        plan: What the words must say.
+        background: What is behind.
+        say_background: Whether to name the background.
+        draws: Stream of the words.
+    """
+    behind = _background(background, draws) if say_background else ""
+    digits = draws.chance(_DIGITS)
+    if plan.form == "text":
+        thing = plan.groups[0].thing
+        phrase = pick_phrase(TEXT, draws)
+        return finish(
+            phrase.format(t=thing.name, c=thing.colour, b=behind).replace("a orange", "an orange"), draws
+        )
+    nouns = [_noun(group, digits) for group in plan.groups]
+    if plan.predicate is not None:
+        content = _position(plan.groups, nouns, plan.predicate, draws)
+    elif len(nouns) == 2:
+        content = pick_phrase(TWO, draws).format(x=nouns[0], y=nouns[1])
+    else:
+        content = _listed(nouns)
+    return finish(pick_phrase(FRAMES, draws).format(x=content, b=behind), draws)
+
+
+def describe(scene: Scene, draws: Draws, *, say_background: bool) -> str:
+    """Name everything in a scene with its number and colour."""
+    behind = _background(scene.background, draws) if say_background else ""
+    counts: dict[tuple[str, str, str], int] = {}
+    for item in scene.placed:
+        key = (item.thing.kind, item.thing.name, item.thing.colour)
+        counts[key] = counts.get(key, 0) + 1
+    nouns = [
+        f'the text "{name}" in {colour}' if kind == "text" else counted(count, name, colour)
+        for (kind, name, colour), count in counts.items()
+    ]
+    if not nouns:
+        return finish(pick_phrase(EMPTY, draws).format(b=behind), draws)
+    return finish(pick_phrase(_DESCRIPTION_FRAMES, draws).format(x=_listed(nouns), b=behind), draws)
+
+
+def caption_templates() -> Iterator[str]:
+    """List every template, for the corpus of a tokenizer."""
+    yield from (*FRAMES, *TWO, *POSITION, *TEXT, *EMPTY)
+    for bank in (RELATIONS, AFTER, BACKGROUND):
+        for phrases in bank.values():
+            yield from phrases
+
+
+def _noun(group: Group, digits: bool) -> str:
+    colour = group.thing.colour if group.say_colour else None
+    return counted(group.count, group.thing.name, colour, digits=digits)
+
+
+def _position(groups: Sequence[Group], nouns: Sequence[str], predicate: str, draws: Draws) -> str:
+    phrase = pick_phrase(POSITION, draws)
+    relation = pick_phrase(RELATIONS[predicate], draws)
+    after = pick_phrase(AFTER[predicate], draws)
+    return phrase.format(
+        x=nouns[0],
+        y=nouns[1],
+        r=relation,
+        after=after.format(it="it" if groups[1].count == 1 else "them"),
+        **{"is": "is" if groups[0].count == 1 else "are"},
+    )
+
+
+def _background(look: BackgroundLook, draws: Draws) -> str:
+    return " " + pick_phrase(BACKGROUND[look.style], draws).format(c=look.colour)
+
+
+def _listed(nouns: Sequence[str]) -> str:
+    return nouns[0] if len(nouns) == 1 else f"{', '.join(nouns[:-1])} and {nouns[-1]}"

@@ -1,0 +1,138 @@
+"""Instructions of edit samples."""
+
+from collections.abc import Iterator
+
+from dreamomni.data.collage.draws import Draws
+from dreamomni.data.collage.edit_plans import EditPlan
+from dreamomni.data.collage.words.captions import RELATIONS
+from dreamomni.data.collage.words.lexicon import definite, indefinite
+from dreamomni.data.collage.words.phrasing import finish, pick_phrase
+
+ADD: tuple[str, ...] = (
+    "add {x}{where}",
+    "put {x}{where}",
+    "place {x}{where}",
+    "draw {x}{where}",
+    "insert {x}{where}",
+    "include {x}{where}",
+    "paint {x}{where}",
+    "please add {x}{where}",
+    "now add {x}{where}",
+    "also add {x}{where}",
+    "can you add {x}{where}",
+    "i want {x}{where}",
+    "there should be {x}{where}",
+    "let there be {x}{where}",
+    "the picture needs {x}{where}",
+)
+
+REMOVE: tuple[str, ...] = (
+    "remove {d}",
+    "delete {d}",
+    "erase {d}",
+    "take away {d}",
+    "take out {d}",
+    "get rid of {d}",
+    "please remove {d}",
+    "can you remove {d}",
+    "remove {d} from the picture",
+    "delete {d} from the image",
+    "make {d} disappear",
+    "make {d} go away",
+    "wipe out {d}",
+    "{d} should be gone",
+    "i do not want {d}",
+    "drop {d}",
+)
+
+REPLACE: tuple[str, ...] = (
+    "replace {d} with {x}",
+    "change {d} into {x}",
+    "change {d} to {x}",
+    "swap {d} for {x}",
+    "turn {d} into {x}",
+    "exchange {d} for {x}",
+    "substitute {x} for {d}",
+    "transform {d} into {x}",
+    "put {x} in place of {d}",
+    "put {x} where {d} is",
+    "i want {x} instead of {d}",
+    "use {x} instead of {d}",
+    "please replace {d} with {x}",
+    "can you replace {d} with {x}",
+    "make {d} {x}",
+    "remove {d} and put {x} there",
+    "{d} should become {x}",
+)
+
+WHERE: dict[str, tuple[str, ...]] = {
+    "upper left": (
+        "in the upper left",
+        "in the top left corner",
+        "in the upper left corner",
+        "at the top left",
+    ),
+    "upper right": (
+        "in the upper right",
+        "in the top right corner",
+        "in the upper right corner",
+        "at the top right",
+    ),
+    "lower left": (
+        "in the lower left",
+        "in the bottom left corner",
+        "in the lower left corner",
+        "at the bottom left",
+    ),
+    "lower right": (
+        "in the lower right",
+        "in the bottom right corner",
+        "in the lower right corner",
+        "at the bottom right",
+    ),
+    "top": ("at the top", "at the top in the middle"),
+    "bottom": ("at the bottom", "at the bottom in the middle"),
+    "left": ("on the left", "on the left side"),
+    "right": ("on the right", "on the right side"),
+    "center": ("in the center", "in the middle"),
+}
+
+ANYWHERE: tuple[str, ...] = ("", " to the picture", " somewhere", " to the image")
+
+_FRONTED = 0.08
+
+
+def write_instruction(plan: EditPlan, draws: Draws) -> str:
+    """Word an edit so that it fits exactly one thing in the source picture."""
+    removed = plan.removed and definite(
+        plan.removed.name, plan.removed.colour if plan.say_removed_colour else None
+    )
+    added = plan.added and indefinite(plan.added.name, plan.added.colour if plan.say_added_colour else None)
+    if plan.operation == "remove":
+        return finish(pick_phrase(REMOVE, draws).format(d=removed), draws)
+    if plan.operation == "replace":
+        return finish(pick_phrase(REPLACE, draws).format(d=removed, x=added), draws)
+    where = _where(plan, draws)
+    phrase = pick_phrase(ADD, draws)
+    if where and draws.chance(_FRONTED):
+        return finish(f"{where}, {phrase.format(x=added, where='')}", draws)
+    # "add" goes with "to the picture", other verbs do not.
+    anywhere = pick_phrase(ANYWHERE, draws) if "add" in phrase else ""
+    return finish(phrase.format(x=added, where=f" {where}" if where else anywhere), draws)
+
+
+def instruction_templates() -> Iterator[str]:
+    """List every template, for the corpus of a tokenizer."""
+    yield from (*ADD, *REMOVE, *REPLACE, *ANYWHERE)
+    for phrases in WHERE.values():
+        yield from phrases
+
+
+def _where(plan: EditPlan, draws: Draws) -> str:
+    if plan.predicate is not None:
+        anchor = plan.others[0]
+        relation = pick_phrase(RELATIONS[plan.predicate], draws)
+        return f"{relation} {definite(anchor.name, anchor.colour if plan.say_anchor_colour else None)}"
+    if plan.location is not None:
+        return pick_phrase(WHERE[plan.location], draws)
+    return ""
