@@ -1,16 +1,19 @@
-"""From the name of a model to its folder: packaged models, local folders, hub ids. It builds no network.
+"""From the name of a model to its folder (packaged, local or on the hub), and from the folder to its components.
 
-A folder is looked at before anything is loaded from it, so that a wrong one gets a sentence and not a traceback.
+A folder is looked at before anything is loaded from it, so that a wrong one gets a sentence and not a traceback. Only
+safetensors files are read, only our own list of classes is built, and a weight too few or too many is an error.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -19,10 +22,14 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
+from safetensors import SafetensorError
+from transformers import Qwen2VLForConditionalGeneration
 
 from dreamomni import models
 from dreamomni.errors import ModelError, OutputError
 from dreamomni.models.folder import CARD_NAME, COMPONENTS, INDEX_NAME
+from dreamomni.models.transformer import DreamOmniTransformer2DModel
+from dreamomni.models.vlm import ImageOnlyQwenVLProcessor
 from dreamomni.storage import sha256_file, write_json
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -61,7 +68,9 @@ def resolve_model(name: str | Path) -> Path:
     elif text.strip() and Path(text).expanduser().is_dir():
         folder = Path(text).expanduser()
     elif text.strip() and Path(text).expanduser().exists():
-        raise ModelError(f"{text} is a file: a model is a folder with {INDEX_NAME} and one folder per component")
+        raise ModelError(
+            f"{text} is a file: a model is a folder with {INDEX_NAME} and one folder per component"
+        )
     elif _HUB_ID.fullmatch(text):
         folder = _download(text)
     else:
@@ -99,6 +108,58 @@ def check_model_folder(folder: Path) -> None:
                 f"{folder / INDEX_NAME} asks for {index.get(component)} as {component}, "
                 f"but this release loads only {list(expected)}"
             )
+
+
+def load_components(folder: Path, dtype: torch.dtype, *, skip: Collection[str] = ()) -> dict[str, Any]:
+    """Build the components of a model folder on the CPU, in evaluation mode.
+
+    Args:
+        folder: A folder that `resolve_model` returned.
+        dtype: The weights are converted to it, whatever the files hold.
+        skip: Names of components that are not wanted.
+
+    Raises:
+        ModelError: A file is damaged, or the weights do not fit the configuration.
+    """
+    loaders = {
+        "transformer": lambda path: DreamOmniTransformer2DModel.from_pretrained(
+            path, torch_dtype=dtype, use_safetensors=True, output_loading_info=True
+        ),
+        "vae": lambda path: AutoencoderKL.from_pretrained(
+            path, torch_dtype=dtype, use_safetensors=True, output_loading_info=True
+        ),
+        "text_encoder": lambda path: Qwen2VLForConditionalGeneration.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+        ),
+        "processor": lambda path: (ImageOnlyQwenVLProcessor.from_pretrained(path, local_files_only=True), {}),
+        "scheduler": lambda path: (FlowMatchEulerDiscreteScheduler.from_pretrained(path), {}),
+    }
+    components = {}
+    for name, load in loaders.items():
+        if name in skip:
+            continue
+        path = folder / name
+        try:
+            component, report = load(str(path))
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RuntimeError,
+            SafetensorError,
+        ) as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(f"{path} cannot be loaded: {reason[:300] or type(error).__name__}") from error
+        for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+            if keys := report.get(problem):
+                raise ModelError(
+                    f"{path} does not hold the weights of its configuration: {len(keys)} {problem.replace('_', ' ')}, "
+                    f"among them {sorted(map(str, keys))[0]}"
+                )
+        components[name] = component.eval() if isinstance(component, torch.nn.Module) else component
+    return components
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -145,7 +206,9 @@ def _read_index(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ModelError(f"{folder / INDEX_NAME} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise ModelError(
+            f"{folder / INDEX_NAME} cannot be read: {(error.strerror or str(error)).lower()}"
+        ) from None
     except ValueError as error:
         raise ModelError(f"{folder / INDEX_NAME} is not JSON: {error}") from None
     if not isinstance(index, dict):
@@ -164,11 +227,17 @@ def _download(name: str) -> Path:
             )
         )
     except GatedRepoError:
-        raise ModelError(f"model {name!r} needs its terms accepted on the hub, and a login (hf auth login)") from None
+        raise ModelError(
+            f"model {name!r} needs its terms accepted on the hub, and a login (hf auth login)"
+        ) from None
     except RepositoryNotFoundError:
-        raise ModelError(f"there is no model {name!r}: no such folder here, and no such repository on the hub") from None
+        raise ModelError(
+            f"there is no model {name!r}: no such folder here, and no such repository on the hub"
+        ) from None
     except HFValidationError:
-        raise ModelError(f"there is no model {name!r}: no such folder here, and it is not a valid hub id") from None
+        raise ModelError(
+            f"there is no model {name!r}: no such folder here, and it is not a valid hub id"
+        ) from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, OSError):
         packaged = ", ".join(packaged_models()) or "none in this installation"
         raise ModelError(

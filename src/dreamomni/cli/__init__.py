@@ -1,0 +1,1 @@
+"""The command line: argv only, one file per verb, everything heavy imported when a verb runs."""

@@ -1,0 +1,54 @@
+"""`dreamomni train`: a recipe -> weights."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "train",
+        help="Train a model from a recipe.",
+        description="Train a model from a recipe: a YAML file, or the name of a shipped one (mini-vae, mini-vlm, mini-dit).",
+        epilog="example: dreamomni train mini-dit --set training.max_steps=1000 --resume",
+    )
+    parser.add_argument("recipe", metavar="RECIPE")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one value of the recipe, such as training.batch_size=32; may be repeated",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the resolved recipe and derived sizes, then stop"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in the run folder"
+    )
+    parser.add_argument("--run-dir", default=None, metavar="DIR", help="default: runs/<name of the recipe>")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load the recipe, compose task and hooks, train."""
+    from dreamomni.config import load_recipe
+    from dreamomni.training.config import TrainRecipe
+
+    recipe = load_recipe(args.recipe, TrainRecipe, args.overrides)
+
+    from dreamomni.training.run import build_task, default_hooks, dry_run
+    from dreamomni.training.trainer import train
+
+    if args.dry_run:
+        print(dry_run(recipe))
+        return 0
+    run_dir = Path(args.run_dir) if args.run_dir else Path("runs") / recipe.name
+    outcome = train(
+        recipe, build_task(recipe), run_dir, resume=args.resume, hooks=default_hooks(recipe, run_dir)
+    )
+    if outcome.export is not None:
+        print(outcome.export)
+    return outcome.exit_code

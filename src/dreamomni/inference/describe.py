@@ -1,0 +1,60 @@
+"""What a model is, told without running it: parameter counts from the meta device or from file headers alone."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from dreamomni.errors import ModelError
+from dreamomni.inference.loading import hash_model, packaged_models, resolve_model, weight_files
+from dreamomni.models.folder import read_card
+from dreamomni.models.presets import TRANSFORMER_PRESETS, count_parameters, transformer_config
+
+
+def describe_model(name: str) -> dict[str, Any]:
+    """Return the facts about a preset, a packaged model, a model folder or a hub id.
+
+    Returns:
+        Always `name`, `parameters` (of the transformer) and `parts` (counts that add up to `parameters` for a preset,
+        and per component for a folder). A preset adds `config`; a model with weights adds `folder`, `components`,
+        `dtypes`, `total_parameters`, `model_hash` and `card`.
+
+    Raises:
+        ModelError: There is no such preset or model, or its files are damaged.
+    """
+    if name in TRANSFORMER_PRESETS:
+        counts = count_parameters(name)
+        total = counts.pop("total")
+        facts = {"name": name, "parameters": total, "parts": counts, "config": transformer_config(name)}
+        weights = describe_folder(packaged_models()[name]) if name in packaged_models() else {}
+        return facts | {key: value for key, value in weights.items() if key not in facts}
+    return describe_folder(resolve_model(name))
+
+
+def describe_folder(folder: Path) -> dict[str, Any]:
+    """Return the facts about a model folder, read from the headers of its weight files."""
+    components: dict[str, int] = {}
+    dtypes: dict[str, str] = {}
+    for path in weight_files(folder):
+        component = path.parent.name
+        try:
+            with safe_open(path, framework="pt") as file:
+                slices = [file.get_slice(key) for key in file.keys()]  # noqa: SIM118 - safe_open has no iterator
+                count = sum(math.prod(part.get_shape()) for part in slices)
+                kinds = sorted({str(part.get_dtype()) for part in slices})
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{path} is damaged or no safetensors file: {error}") from None
+        components[component] = components.get(component, 0) + count
+        dtypes[component] = ", ".join(kinds)
+    return {
+        "name": read_card(folder).name,
+        "parameters": components["transformer"],
+        "parts": components,
+        "components": components,
+        "dtypes": dtypes,
+        "total_parameters": sum(components.values()),
+        "folder": str(folder),
+        "model_hash": hash_model(folder),
+        "card": read_card(folder).model_dump(mode="json"),
+    }
