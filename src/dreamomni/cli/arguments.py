@@ -56,7 +56,7 @@ def load_pipeline(args: argparse.Namespace) -> "DreamOmniPipeline":
 
 
 def produce(request: "TextToImageRequest | EditRequest", args: argparse.Namespace) -> int:
-    """Serve one request and write its pictures; everything that can fail early does so before the model runs."""
+    """Serve one request and write its pictures; what can fail early does so before the model is loaded."""
     from dreamomni.inference.output import check_outputs, output_paths, save_result
 
     paths = output_paths(Path(args.output), request.num_images)

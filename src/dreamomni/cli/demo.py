@@ -12,7 +12,7 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "demo",
         help="Make a gallery of pictures and edits.",
-        description="Make ten pictures from words and nine edits with known truth; write gallery.png and index.html.",
+        description="Make pictures from words and edits with known truth; write gallery.png and index.html.",
     )
     parser.add_argument(
         "--out", default="out/demo", metavar="DIR", help="made if missing (default: %(default)s)"

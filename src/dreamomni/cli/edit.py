@@ -11,7 +11,7 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "edit",
         help="Change a picture by an instruction.",
-        description="Change a picture by an instruction. The result keeps the size of image 1 unless --size is given.",
+        description="Change a picture by an instruction. The result has the size of image 1, or --size.",
         epilog='example: dreamomni edit "replace the car with a tree" -i in.png -o out.png',
     )
     parser.add_argument("instruction", help="what to change")
@@ -22,7 +22,7 @@ def add_parser(verbs: Any) -> None:
         action="append",
         required=True,
         metavar="FILE",
-        help="image 1 is the one to edit; repeat for reference images, which the instruction calls image 2, 3...",
+        help="image 1 is edited; repeat for references, which the instruction calls image 2, image 3",
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="PNG", help="where to write; -n 2 gives -1 and -2"

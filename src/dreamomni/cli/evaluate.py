@@ -14,7 +14,7 @@ def add_parser(verbs: Any) -> None:
     world = suites.add_parser(
         "world",
         help="Prompts and edits of the collage world, checked by program.",
-        description="Ask for held-out pictures and edits of the collage world and check by program what came out; "
+        description="Ask for held-out pictures and edits of the world, check by program what came out, "
         "print a table, write record.json and a page with every picture.",
         epilog="example: dreamomni evaluate world --model mini --out out/evaluation",
     )

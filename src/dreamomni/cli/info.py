@@ -10,7 +10,7 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "info",
         help="Show the parameters and the card of a model.",
-        description="Show a preset (tiny, mini, 0.85b, 2.5b) or a model (packaged, folder, hub id); loads no weights.",
+        description="Show a preset (tiny, mini, 0.85b, 2.5b) or a model (packaged, folder, hub id).",
     )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The door: which verbs there are, and what a failure looks like (one line on stderr, exit code 2, or 130 for Ctrl-C)."""
+"""The door: the verbs, and what a failure looks like: one line on stderr, exit code 2 (Ctrl-C: 130)."""
 
 import argparse
 import logging
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs. It imports nothing heavy, so that `--help` answers at once."""
     parser = _Parser(
         prog="dreamomni",
-        description="Unified image generation and editing: make the data, train the model, run it, measure it.",
+        description="Image generation and editing: make the data, train the model, run it, measure it.",
     )
     parser.add_argument("--version", action="version", version=f"dreamomni {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True, title="verbs")
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\ndreamomni: interrupted; nothing half-written was left behind", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our stdout has left (`dreamomni info ... | head`); Python would complain at exit once more.
+        # The reader of stdout has left (`dreamomni info ... | head`); Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return int(code or 0)

@@ -10,7 +10,7 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "train",
         help="Train a model from a recipe.",
-        description="Train a model from a recipe: a YAML file, or the name of a shipped one (mini-vae, mini-vlm, mini-dit).",
+        description="Train from a recipe: a YAML file, or the name of a shipped one (such as mini-dit).",
         epilog="example: dreamomni train mini-dit --set training.max_steps=1000 --resume",
     )
     parser.add_argument("recipe", metavar="RECIPE")

@@ -1,4 +1,4 @@
-"""What a model is, told without running it: parameter counts from the meta device or from file headers alone."""
+"""What a model is, told without running it: parameter counts from the meta device or from file headers."""
 
 import math
 from pathlib import Path
@@ -16,9 +16,9 @@ def describe_model(name: str) -> dict[str, Any]:
     """Return the facts about a preset, a packaged model, a model folder or a hub id.
 
     Returns:
-        Always `name`, `parameters` (of the transformer) and `parts` (counts that add up to `parameters` for a preset,
-        and per component for a folder). A preset adds `config`; a model with weights adds `folder`, `components`,
-        `dtypes`, `total_parameters`, `model_hash` and `card`.
+        Always `name`, `parameters` (of the transformer) and `parts` (counts that add up to `parameters` for a
+        preset, and per component for a folder). A preset adds `config`; a model with weights adds `folder`,
+        `components`, `dtypes`, `total_parameters`, `model_hash` and `card`.
 
     Raises:
         ModelError: There is no such preset or model, or its files are damaged.

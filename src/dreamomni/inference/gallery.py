@@ -1,7 +1,7 @@
-"""A gallery of what a model can do: its pictures for fixed prompts and for edits with a known truth, drawn and as HTML.
+"""A gallery of what a model can do: fixed prompts, and edits with a known truth, as PNG and HTML.
 
-Nothing is picked: one seed, every result shown. Edits come from the held-out split of the model's world, so that the
-combinations in them were never trained on.
+Nothing is picked: one seed, every result shown. Edits come from the held-out split of the model's world, so that
+the combinations in them were never trained on.
 """
 
 import html
@@ -109,7 +109,7 @@ def make_exhibits(
 
 
 def write_gallery(exhibits: Sequence[Exhibit], folder: Path, title: str) -> Gallery:
-    """Write `gallery.png`, `index.html` and every picture in its own size under `pictures/`; the page comes last.
+    """Write `gallery.png`, `index.html` and every picture in its own size; the page comes last.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -199,8 +199,8 @@ figure {{ margin: 0; padding: 12px; background: {_CARD}; border: 1px solid {_LIN
 .row div {{ width: 168px; color: {_MUTED}; font-size: 13px; text-align: center; }}
 img {{ display: block; width: 168px; border-radius: 6px; }}
 figcaption {{ max-width: 524px; margin-top: 8px; contain: inline-size; }}
-pre {{ overflow: auto; padding: 12px; background: {_CARD}; border: 1px solid {_LINE}; border-radius: 10px; font-size: 12px; }}
-</style>
+pre {{ overflow: auto; padding: 12px; background: {_CARD}; border: 1px solid {_LINE}; border-radius: 10px;
+font-size: 12px; }} </style>
 </head>
 <body>
 <h1>dreamomni</h1>
@@ -245,7 +245,7 @@ def _figure(exhibit: Exhibit) -> str:
 
 
 def _card(exhibit: Exhibit, columns: int) -> Image.Image:
-    """One exhibit as a white card: its pictures side by side, labels where there are several, the words below."""
+    """One exhibit as a white card: its pictures side by side, labels if there are several, then the words."""
     width = (_WIDTH - 2 * _MARGIN - (columns - 1) * _GAP) // columns
     pictures = exhibit.pictures
     side = (width - 2 * _PAD - (len(pictures) - 1) * 10) // len(pictures)
@@ -267,7 +267,7 @@ def _card(exhibit: Exhibit, columns: int) -> Image.Image:
 
 
 def _fit(picture: Image.Image, side: int) -> Image.Image:
-    """Scale to fit a square, centred on white. Bicubic keeps the edges of small pictures without ringing much."""
+    """Scale to fit a square, centred on white. Bicubic: smooth edges with little ringing."""
     scale = side / max(picture.size)
     scaled = picture.resize([max(1, round(edge * scale)) for edge in picture.size], Image.Resampling.BICUBIC)
     square = Image.fromarray(np.full((side, side, 3), 255, dtype=np.uint8))

@@ -1,19 +1,16 @@
-"""From the name of a model to its folder (packaged, local or on the hub), and from the folder to its components.
+"""From the name of a model to its folder: packaged models, local folders, hub ids. It builds no network.
 
-A folder is looked at before anything is loaded from it, so that a wrong one gets a sentence and not a traceback. Only
-safetensors files are read, only our own list of classes is built, and a weight too few or too many is an error.
+A folder is looked at before anything is loaded from it: a wrong one gets a sentence and not a traceback.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -22,14 +19,10 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
-from safetensors import SafetensorError
-from transformers import Qwen2VLForConditionalGeneration
 
 from dreamomni import models
 from dreamomni.errors import ModelError, OutputError
 from dreamomni.models.folder import CARD_NAME, COMPONENTS, INDEX_NAME
-from dreamomni.models.transformer import DreamOmniTransformer2DModel
-from dreamomni.models.vlm import ImageOnlyQwenVLProcessor
 from dreamomni.storage import sha256_file, write_json
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -56,7 +49,8 @@ def resolve_model(name: str | Path) -> Path:
     """Return the folder of a model, complete with every file that loading needs.
 
     Args:
-        name: The name of a packaged model ("mini"), a local folder, or a hub id ("owner/name"), in this order.
+        name: The name of a packaged model ("mini"), a local folder, or a hub id ("owner/name"), in this
+            order.
 
     Raises:
         ModelError: There is no such model, the folder is no model, or the hub could not deliver it.
@@ -76,7 +70,7 @@ def resolve_model(name: str | Path) -> Path:
     else:
         known = ", ".join(packaged) or "none in this installation"
         raise ModelError(
-            f"there is no model {text!r}: say a packaged model ({known}), a folder, or a hub id such as owner/name"
+            f"there is no model {text!r}: say a packaged model ({known}), a folder, or a hub id (owner/name)"
         )
     check_model_folder(folder)
     return folder
@@ -110,58 +104,6 @@ def check_model_folder(folder: Path) -> None:
             )
 
 
-def load_components(folder: Path, dtype: torch.dtype, *, skip: Collection[str] = ()) -> dict[str, Any]:
-    """Build the components of a model folder on the CPU, in evaluation mode.
-
-    Args:
-        folder: A folder that `resolve_model` returned.
-        dtype: The weights are converted to it, whatever the files hold.
-        skip: Names of components that are not wanted.
-
-    Raises:
-        ModelError: A file is damaged, or the weights do not fit the configuration.
-    """
-    loaders = {
-        "transformer": lambda path: DreamOmniTransformer2DModel.from_pretrained(
-            path, torch_dtype=dtype, use_safetensors=True, output_loading_info=True
-        ),
-        "vae": lambda path: AutoencoderKL.from_pretrained(
-            path, torch_dtype=dtype, use_safetensors=True, output_loading_info=True
-        ),
-        "text_encoder": lambda path: Qwen2VLForConditionalGeneration.from_pretrained(
-            path, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
-        ),
-        "processor": lambda path: (ImageOnlyQwenVLProcessor.from_pretrained(path, local_files_only=True), {}),
-        "scheduler": lambda path: (FlowMatchEulerDiscreteScheduler.from_pretrained(path), {}),
-    }
-    components = {}
-    for name, load in loaders.items():
-        if name in skip:
-            continue
-        path = folder / name
-        try:
-            component, report = load(str(path))
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RuntimeError,
-            SafetensorError,
-        ) as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"{path} cannot be loaded: {reason[:300] or type(error).__name__}") from error
-        for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-            if keys := report.get(problem):
-                raise ModelError(
-                    f"{path} does not hold the weights of its configuration: {len(keys)} {problem.replace('_', ' ')}, "
-                    f"among them {sorted(map(str, keys))[0]}"
-                )
-        components[name] = component.eval() if isinstance(component, torch.nn.Module) else component
-    return components
-
-
 def weight_files(folder: Path) -> list[Path]:
     """Return the weight files of a model folder in a fixed order."""
     return sorted(path for component in COMPONENTS for path in (folder / component).glob("*.safetensors"))
@@ -170,7 +112,8 @@ def weight_files(folder: Path) -> list[Path]:
 def hash_model(folder: Path) -> str:
     """Return one sha256 (hex) over the names and bytes of all weight files.
 
-    Hashes of large files are remembered in the user's cache folder and hold as long as path, size and time stay.
+    Hashes of large files are remembered in the user's cache folder and hold as long as path, size and time
+    stay.
     """
     digest = hashlib.sha256()
     for path in weight_files(folder):

@@ -57,7 +57,7 @@ def check_folder(folder: Path, problem: str) -> None:
 
 
 def save_result(result: ImageResult, request: Request, paths: Sequence[Path]) -> None:
-    """Write the images as PNG files that carry the request and how it was served; nothing of the input files goes in.
+    """Write the images as PNG files that carry the request and how it was served, and nothing of input files.
 
     The same result gives the same bytes: no time and no path is recorded.
 

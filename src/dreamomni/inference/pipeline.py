@@ -1,4 +1,4 @@
-"""`DreamOmniPipeline`: one request -> one result. The table of contents of a request; each stage is in `stages`."""
+"""`DreamOmniPipeline`: one request -> one result. The table of contents; each stage is in `stages`."""
 
 import logging
 import os
@@ -20,7 +20,8 @@ from dreamomni.errors import RequestError
 from dreamomni.flow.schedule import make_sigmas
 from dreamomni.flow.solvers import sample_euler
 from dreamomni.inference import stages
-from dreamomni.inference.loading import hash_model, load_components, resolve_model
+from dreamomni.inference.components import load_components
+from dreamomni.inference.loading import hash_model, resolve_model
 from dreamomni.inference.plan import Plan, doubts, make_plan
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.folder import CARD_NAME, ModelCard, read_card
@@ -46,8 +47,8 @@ class DreamOmniPipelineOutput(BaseOutput):
     """What a call returns.
 
     Attributes:
-        images: PIL images, or for other output types one array or tensor: "np" float32 (B, H, W, 3) in [0, 1], "pt"
-            float32 (B, 3, H, W) in [0, 1], "latent" normalised latents (B, C, h, w).
+        images: PIL images, or for other output types one array or tensor: "np" float32 (B, H, W, 3) in [0,
+            1], "pt" float32 (B, 3, H, W) in [0, 1], "latent" normalised latents (B, C, h, w).
         provenance: How each image was made, in the order of the images.
     """
 
@@ -64,7 +65,8 @@ class DreamOmniPipeline(DiffusionPipeline):
         text_encoder: The Qwen2-VL whose penultimate layer reads words and images.
         processor: Its tokenizer and image processor.
         scheduler: Holds the shift of the sampling schedule, as in other diffusers folders.
-        card: What the model learned; None suits a model that is being trained and accepts the tasks of this release.
+        card: What the model learned; None suits a model that is being trained and accepts the tasks of this
+            release.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
@@ -95,8 +97,8 @@ class DreamOmniPipeline(DiffusionPipeline):
 
         Args:
             pretrained_model_name_or_path: A packaged model ("mini"), a local folder, or a hub id.
-            **kwargs: `torch_dtype` (float32 if it is not given, whatever the files hold), and components to use in
-                place of the stored ones, by name.
+            **kwargs: `torch_dtype` (float32 if it is not given, whatever the files hold), and components to
+                use in place of the stored ones, by name.
 
         Raises:
             ModelError: There is no such model, or its folder is incomplete or damaged.
@@ -174,14 +176,16 @@ class DreamOmniPipeline(DiffusionPipeline):
 
         Args:
             prompt: A description (without `image`) or an instruction (with it); a list makes one batch.
-            image: One image or, for one prompt, a list of them (the first is edited, the others are references). For a
-                list of prompts: a list with an entry of that form for each.
-            height: Height of the result in pixels; needs `width`. Left out: the size of image 1, or the model's own.
+            image: One image or, for one prompt, a list of them (the first is edited, the others are
+                references). For a list of prompts: a list with an entry of that form for each.
+            height: Height of the result in pixels; needs `width`. Left out: the size of image 1, or the
+                model's own.
             width: Width of the result in pixels.
             num_inference_steps: Denoising steps.
             guidance_scale: Weight of the words; 1 switches guidance off.
             image_guidance_scale: Weight of the input images; 1 adds no weight.
-            seed: The first image of a prompt is drawn from this seed, the next from the one after. None means 0.
+            seed: The first image of a prompt is drawn from this seed, the next from the one after. None means
+                0.
             generator: Draws the seed instead.
             num_images_per_prompt: Images for every prompt.
             output_type: "pil", "np", "pt" or "latent".
@@ -238,8 +242,8 @@ class DreamOmniPipeline(DiffusionPipeline):
         """Denoise all images of all plans.
 
         Returns:
-            For each batch, the number of the plan of every image, and the latents (B, C, h, w). A plan's images come in
-            the order of its seeds.
+            For each batch, the number of the plan of every image, and the latents (B, C, h, w). A plan's
+            images come in the order of its seeds.
         """
         by_shape: dict[Any, list[tuple[int, int]]] = {}
         for number, plan in enumerate(plans):

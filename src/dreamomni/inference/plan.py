@@ -31,7 +31,7 @@ class Plan:
     images: tuple[Image.Image, ...]
     """Input images, RGB, in order, at the size in which the model sees them (before padding to the grid)."""
     sources: tuple[str, ...]
-    """Size and sha256 of the pixels of every image as it came; no path, which would tell tales in a shared file."""
+    """Size and sha256 of the pixels of every image as it came; no path, for results are shared."""
     size: Size
     seeds: tuple[int, ...]
     """One for each image to make."""
@@ -52,8 +52,8 @@ def make_plan(request: Request, card: ModelCard, grid_px: int) -> Plan:
     Args:
         request: What the user asks for.
         card: What the model learned and which options it prefers.
-        grid_px: Sides that the network takes are multiples of this many pixels. A size asked for must be one; input
-            images need not be: they are padded and the result is cropped back.
+        grid_px: Sides that the network takes are multiples of this many pixels. A size asked for must be one;
+            input images need not be: they are padded and the result is cropped back.
 
     Raises:
         RequestError: The model did not learn the task, an image cannot be used, or a size is not possible.

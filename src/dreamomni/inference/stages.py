@@ -1,7 +1,8 @@
 """The stages between a plan and pixels, one function each: text, images, noise, guided velocity, decode.
 
-A stage takes values and returns a value; it keeps nothing. Which stages run, and in which order, is the pipeline's.
-Suffixes: B images to make, T text tokens, D VLM width, C latent channels, h w latent cells, H W pixels.
+A stage takes values and returns a value; it keeps nothing. Which stages run, and in which order, is the
+pipeline's. Suffixes: B images to make, T text tokens, D VLM width, C latent channels, h w latent cells, H W
+pixels.
 """
 
 from collections.abc import Callable, Sequence
