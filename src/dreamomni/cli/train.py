@@ -34,20 +34,22 @@ def add_parser(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the recipe, compose task and hooks, train."""
+    import yaml
+
     from dreamomni.config import load_recipe
     from dreamomni.training.config import TrainRecipe
 
     recipe = load_recipe(args.recipe, TrainRecipe, args.overrides)
 
-    from dreamomni.training.run import build_task, default_hooks, dry_run
+    from dreamomni.training.run import build_task, dry_run, standard_hooks
     from dreamomni.training.trainer import train
 
     if args.dry_run:
-        print(dry_run(recipe))
+        print(yaml.safe_dump(dry_run(recipe), sort_keys=False, width=110), end="")
         return 0
     run_dir = Path(args.run_dir) if args.run_dir else Path("runs") / recipe.name
     outcome = train(
-        recipe, build_task(recipe), run_dir, resume=args.resume, hooks=default_hooks(recipe, run_dir)
+        recipe, build_task(recipe), run_dir, resume=args.resume, hooks=standard_hooks(recipe, run_dir)
     )
     if outcome.export is not None:
         print(outcome.export)

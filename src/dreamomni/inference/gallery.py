@@ -1,7 +1,7 @@
 """A gallery of what a model can do: fixed prompts, and edits with a known truth, as PNG and HTML.
 
-Nothing is picked: one seed, every result shown. Edits come from the held-out split of the model's world, so that
-the combinations in them were never trained on.
+Nothing is picked: one seed, every result shown. Edits come from the held-out split of the world, so that the
+combinations in them were never trained on.
 """
 
 import html
