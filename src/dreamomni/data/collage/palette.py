@@ -56,7 +56,10 @@ def lab(rgb: npt.ArrayLike) -> npt.NDArray[np.float64]:
     encoded = np.asarray(rgb, dtype=np.float64) / 255.0
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     # Rows normalised by the white point they produce, so that a gray has exactly a* = b* = 0.
-    scaled = linear @ _XYZ_FROM_LINEAR.T / _XYZ_FROM_LINEAR.sum(axis=1)
+    # Summed by hand: a matrix product may round differently for one colour than for many.
+    rows = _XYZ_FROM_LINEAR / _XYZ_FROM_LINEAR.sum(axis=1, keepdims=True)
+    red, green, blue = linear[..., 0:1], linear[..., 1:2], linear[..., 2:3]
+    scaled = red * rows[:, 0] + green * rows[:, 1] + blue * rows[:, 2]
     delta = 6.0 / 29.0
     response = np.where(scaled > delta**3, np.cbrt(scaled), scaled / (3.0 * delta**2) + 4.0 / 29.0)
     x, y, z = response[..., 0], response[..., 1], response[..., 2]

@@ -131,7 +131,8 @@ def _draw(path: Path, svg: str, raster_px: int, colour: str) -> npt.NDArray[np.u
 def _cache_folders() -> tuple[Path, ...]:
     """Where rasters are kept: the user's cache folder, else a private one in the temp folder."""
     base = os.environ.get("XDG_CACHE_HOME")
-    user = Path(base) if base else Path("~/.cache").expanduser()
+    # os.path.expanduser, unlike Path's, does not raise for an account without a home.
+    user = Path(base or os.path.expanduser("~/.cache"))
     private = f"dreamomni-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
     return user / "dreamomni" / "stickers", Path(tempfile.gettempdir()) / private / "stickers"
 
