@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.held_out import count_combination
-from dreamomni.data.collage.labels import PREDICATES
+from dreamomni.data.collage.labels import PREDICATES, Predicate
 from dreamomni.data.collage.layout import LOCATIONS
 from dreamomni.data.collage.scene import Thing
 from dreamomni.data.collage.world import Split, World
@@ -29,8 +29,8 @@ class EditPlan:
         others: Things that stay.
         removed: The thing that goes, or None.
         added: The thing that comes, or None.
-        say_removed_colour: Whether the words name the colour of the removed thing (always when the name alone is
-            not enough).
+        say_removed_colour: Whether the words name the colour of the removed thing (always when the name
+            alone is not enough).
         say_added_colour: Whether the words name the colour of the added thing.
         predicate: Where the added thing lies from the first of `others`, or None.
         say_anchor_colour: Whether the words name the colour of that other thing.
@@ -43,7 +43,7 @@ class EditPlan:
     added: Thing | None
     say_removed_colour: bool
     say_added_colour: bool
-    predicate: str | None
+    predicate: Predicate | None
     say_anchor_colour: bool
     location: str | None
 
@@ -82,7 +82,7 @@ def plan_edit(operation: str, world: World, split: Split, background: str, draws
     removed = changed[0] if operation != "add" else None
     added = changed[-1] if operation != "remove" else None
     twin_of = removed or (others[0] if others else None)
-    # A twin takes the place of the last other, which must not be the partner that the split or the words need.
+    # A twin takes the place of the last other, which must not be the one that the split or the words need.
     spare = len(others) - (operation == "add" or (operation == "remove" and split == "held_out"))
     if draws.chance(_TWIN) and twin_of is not None and spare > 0:
         others = _with_twin(others, twin_of, world, background, draws)
@@ -130,7 +130,7 @@ def _with_twin(
     return [*others[:-1], Thing(twin_of.name, colour)]
 
 
-def _draw_where(operation: str, others: list[Thing], draws: Draws) -> tuple[str | None, str | None]:
+def _draw_where(operation: str, others: list[Thing], draws: Draws) -> tuple[Predicate | None, str | None]:
     predicate, location = draws.pick(PREDICATES), draws.pick(tuple(LOCATIONS))
     style = draws.weighted({"relation": 0.6, "location": 0.2, "free": 0.2})
     if operation != "add":

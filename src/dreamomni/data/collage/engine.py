@@ -34,8 +34,8 @@ class CollageEngine:
 
     Args:
         recipe: What to draw.
-        split: "train" never shows a held-out combination, in source or target; "held_out" shows one wherever its
-            kind can.
+        split: "train" never shows a held-out combination, in source or target; "held_out" shows one wherever
+            its kind can.
         pack: Where stickers come from; the shipped pack by default.
 
     Raises:
@@ -81,8 +81,8 @@ class CollageEngine:
         Args:
             seed: Seed of the data set.
             index: Number of the sample.
-            kind: One of the kinds, to force it; by default the recipe's mixture decides. A forced kind gives what
-                the mixture would have given for this index had it drawn that kind.
+            kind: One of the kinds, to force it; by default the recipe's mixture decides. A forced kind gives
+                what the mixture would have given for this index had it drawn that kind.
 
         Raises:
             ConfigError: There is no such kind.
@@ -134,11 +134,13 @@ class CollageEngine:
         things, looks, layout = (Draws(*path, group, attempt) for group in ("things", "looks", "layout"))
         if kind in EDIT_KINDS:
             edit = plan_edit(kind, self._world, self.split, background.colour, things)
-            return edit and stage_edit(edit, self._world, self._renderer, size, background, looks, layout)
+            if edit is None:
+                return None
+            return stage_edit(edit, self._world, self._renderer, size, background, looks, layout)
         plan = plan_text_to_image(kind, self._world, self.split, background.colour, things)
-        return plan and stage_text_to_image(
-            plan, self._world, self._renderer, size, background, looks, layout
-        )
+        if plan is None:
+            return None
+        return stage_text_to_image(plan, self._world, self._renderer, size, background, looks, layout)
 
     def _finish(self, kind: str, seed: int, index: int, stage: Stage, attempt: int) -> TrainingSample:
         target = self._renderer.picture(stage.target)
@@ -245,4 +247,4 @@ def _expect_edit(plan: EditPlan, placed: Sequence[Placed]) -> dict[str, Any]:
 
 
 def _as_dict(thing: Thing | None) -> dict[str, str] | None:
-    return thing and {"name": thing.name, "colour": thing.colour}
+    return None if thing is None else {"name": thing.name, "colour": thing.colour}

@@ -39,8 +39,8 @@ def combinations(scenes: Iterable[Iterable[tuple[str, str | None]]]) -> set[Comb
         scenes: For each picture of the sample (source, target), its things as (name, colour).
 
     Returns:
-        Colours of things, pairs of different things (across the pictures too: a replaced thing and the thing that
-        takes its place are a pair), and numbers of two or more of one thing in one picture.
+        Colours of things, pairs of different things (across the pictures too: a replaced thing and the thing
+        that takes its place are a pair), and numbers of two or more of one thing in one picture.
     """
     found: set[Combination] = set()
     names: set[str] = set()

@@ -1,6 +1,7 @@
 """What a finished picture shows: boxes, visibility and relations, read off the id map."""
 
 import math
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -10,11 +11,17 @@ from dreamomni.data.collage.scene import Placed
 from dreamomni.tasks.geometry import Box
 from dreamomni.tasks.sample import ObjectLabel, Relation
 
+Predicate = Literal["left of", "right of", "above", "below"]
+
 _SHRINK = 0.1
 _MIN_COSINE = 0.5
-_DIRECTIONS = (("right of", 1.0, 0.0), ("left of", -1.0, 0.0), ("below", 0.0, 1.0), ("above", 0.0, -1.0))
-PREDICATES: tuple[str, ...] = ("left of", "right of", "above", "below")
-OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+PREDICATES: tuple[Predicate, ...] = get_args(Predicate)
+OPPOSITE: dict[Predicate, Predicate] = {
+    "left of": "right of",
+    "right of": "left of",
+    "above": "below",
+    "below": "above",
+}
 
 
 def read_labels(picture: Picture, placed: tuple[Placed, ...]) -> tuple[ObjectLabel, ...]:
@@ -40,22 +47,22 @@ def read_labels(picture: Picture, placed: tuple[Placed, ...]) -> tuple[ObjectLab
     return tuple(labels)
 
 
-def cosine(subject: Box, predicate: str, other: Box) -> float:
-    """Say how clearly `subject` lies in a direction from `other`.
+def cosines(subject: Box, other: Box) -> dict[Predicate, float]:
+    """Say how clearly `subject` lies in each direction from `other`.
 
-    The rule is GenEval's: the offset between the centres, shortened on each axis by a tenth of the summed sides, is
-    compared with the direction.
+    The rule is GenEval's: the offset between the centres, shortened on each axis by a tenth of the summed
+    sides, is compared with the directions.
 
     Returns:
-        Cosine between the shortened offset and the direction; -1 when nothing is left of the offset.
+        Cosine between the shortened offset and each direction; -1 for all when nothing is left of the offset.
     """
     # An axis between centres that nearly coincide carries no direction, hence the shortening.
     dx = _shorten((subject.x0 + subject.x1 - other.x0 - other.x1) / 2, subject.width + other.width)
     dy = _shorten((subject.y0 + subject.y1 - other.y0 - other.y1) / 2, subject.height + other.height)
     length = math.hypot(dx, dy)
     if length < 1e-3:
-        return -1.0
-    return next(x * dx + y * dy for name, x, y in _DIRECTIONS if name == predicate) / length
+        return dict.fromkeys(PREDICATES, -1.0)
+    return {"left of": -dx / length, "right of": dx / length, "above": -dy / length, "below": dy / length}
 
 
 def read_relations(labels: tuple[ObjectLabel, ...]) -> tuple[Relation, ...]:
@@ -63,8 +70,8 @@ def read_relations(labels: tuple[ObjectLabel, ...]) -> tuple[Relation, ...]:
     relations = []
     for index, first in enumerate(labels):
         for second in labels[index + 1 :]:
-            for predicate in PREDICATES:
-                if cosine(first.box, predicate, second.box) > _MIN_COSINE:
+            for predicate, value in cosines(first.box, second.box).items():
+                if value > _MIN_COSINE:
                     relations.append(Relation(first.instance_id, predicate, second.instance_id))
                     relations.append(Relation(second.instance_id, OPPOSITE[predicate], first.instance_id))
     return tuple(relations)

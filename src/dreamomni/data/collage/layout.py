@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dreamomni.data.collage.draws import Draws
-from dreamomni.data.collage.labels import cosine
+from dreamomni.data.collage.labels import Predicate, cosines
 from dreamomni.tasks.geometry import Box, Size
 
 _TRIES = 24
@@ -81,7 +81,12 @@ def place_free(
 
 
 def place_related(
-    subjects: Sequence[Size], predicate: str, others: Sequence[Size], canvas: Size, draws: Draws, gap: float
+    subjects: Sequence[Size],
+    predicate: Predicate,
+    others: Sequence[Size],
+    canvas: Size,
+    draws: Draws,
+    gap: float,
 ) -> tuple[list[Box], list[Box]] | None:
     """Place two groups so that every subject clearly lies in a direction from every other.
 
@@ -118,7 +123,7 @@ def place_related(
         boxes_one = [_placed(at, side, vertical) for at, side in zip(one, first, strict=True)]
         boxes_two = [_placed(at, side, vertical) for at, side in zip(two, second, strict=True)]
         result = (boxes_one, boxes_two) if subjects_first else (boxes_two, boxes_one)
-        if all(cosine(subject, predicate, other) > needed for subject in result[0] for other in result[1]):
+        if all(cosines(subject, other)[predicate] > needed for subject in result[0] for other in result[1]):
             return result
     return None
 

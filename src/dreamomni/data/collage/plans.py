@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.fonts import FONTS
-from dreamomni.data.collage.labels import PREDICATES
+from dreamomni.data.collage.labels import PREDICATES, Predicate
 from dreamomni.data.collage.scene import Thing, ThingKind
 from dreamomni.data.collage.words.lexicon import WRITTEN_WORDS
 from dreamomni.data.collage.world import Split, World
@@ -58,7 +58,7 @@ class TextToImagePlan:
 
     form: str
     groups: tuple[Group, ...]
-    predicate: str | None = None
+    predicate: Predicate | None = None
 
 
 def plan_text_to_image(
@@ -126,7 +126,7 @@ class _Choice:
 
 def _plan_single(choice: _Choice) -> TextToImagePlan | None:
     thing = choice.thing(choice.name())
-    return thing and TextToImagePlan("single", (Group(thing, say_colour=False),))
+    return None if thing is None else TextToImagePlan("single", (Group(thing, say_colour=False),))
 
 
 def _plan_colors(choice: _Choice) -> TextToImagePlan | None:
@@ -137,7 +137,7 @@ def _plan_colors(choice: _Choice) -> TextToImagePlan | None:
         thing: Thing | None = Thing(*choice.draws.pick(options), choice.kind)
     else:
         thing = choice.thing(choice.name())
-    return thing and TextToImagePlan("colors", (Group(thing),))
+    return None if thing is None else TextToImagePlan("colors", (Group(thing),))
 
 
 def _plan_two(choice: _Choice) -> TextToImagePlan | None:
@@ -170,7 +170,7 @@ def _plan_counting(choice: _Choice) -> TextToImagePlan | None:
         count = choice.draws.weighted(weights)
         thing = choice.thing(choice.name(count))
     say_colour = choice.draws.chance(0.45)
-    return thing and TextToImagePlan("counting", (Group(thing, count, say_colour),))
+    return None if thing is None else TextToImagePlan("counting", (Group(thing, count, say_colour),))
 
 
 def _plan_position(choice: _Choice) -> TextToImagePlan | None:

@@ -58,8 +58,8 @@ class CollageRecipe(StrictConfig):
         backgrounds: Names of background colours, or "all".
         background_styles: How often each style of background is drawn.
         mixture: How often each kind of sample is drawn.
-        object_sizes: For a scene of n objects, the smallest and the largest longest side, as a fraction of the
-            shorter side of the canvas. Scenes with more objects than the largest key use the last row.
+        object_sizes: For a scene of n objects, the smallest and the largest longest side, as a fraction of
+            the shorter side of the canvas. Scenes with more objects than the largest key use the last row.
         max_angle: Largest rotation of a thing, in degrees either way.
         max_overlap: Largest part of the smaller of two boxes that may be covered by the other.
         gap: Distance kept between boxes when `max_overlap` is 0, as a fraction of the shorter side.

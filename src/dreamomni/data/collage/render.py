@@ -8,8 +8,9 @@ import numpy.typing as npt
 from dreamomni.data.collage.assets import StickerPack
 from dreamomni.data.collage.backgrounds import paint_background
 from dreamomni.data.collage.fonts import render_text
-from dreamomni.data.collage.scene import Look, Scene
+from dreamomni.data.collage.scene import BackgroundLook, Look, Scene
 from dreamomni.data.collage.shapes import render_shape
+from dreamomni.tasks.geometry import Size
 
 _SOLID_ALPHA = 128
 _CACHE_BYTES = 96 * 2**20
@@ -64,6 +65,7 @@ class Renderer:
         self._pack = pack
         self._sprites: dict[Look, Sprite] = {}
         self._bytes = 0
+        self._ground: tuple[BackgroundLook, Size, npt.NDArray[np.uint8]] | None = None
 
     def sprite(self, look: Look) -> Sprite:
         """Return the pixels of one instance."""
@@ -80,7 +82,7 @@ class Renderer:
 
     def picture(self, scene: Scene) -> Picture:
         """Draw a scene; instances may reach over the edge of the canvas."""
-        pixels = paint_background(scene.background, scene.size)
+        pixels = self._background(scene.background, scene.size)
         ids = np.zeros(pixels.shape[:2], np.int16)
         footprints: dict[int, int] = {}
         for item in scene.placed:
@@ -102,6 +104,12 @@ class Renderer:
             pixels[here] = below
             ids[here][sprite.solid[there]] = item.instance_id
         return Picture(pixels, ids, footprints)
+
+    def _background(self, look: BackgroundLook, size: Size) -> npt.NDArray[np.uint8]:
+        # The source and the target of an edit stand on one background.
+        if self._ground is None or self._ground[:2] != (look, size):
+            self._ground = (look, size, paint_background(look, size))
+        return self._ground[2].copy()
 
     def _draw(self, look: Look) -> npt.NDArray[np.uint8]:
         if look.kind == "shape":

@@ -129,7 +129,8 @@ class World:
             missing = "numbers of a thing"
         if missing is not None:
             raise ConfigError(
-                f"the held-out split has no {missing} at held_out.fraction {fraction}: raise it or change the salt"
+                f"the held-out split has no {missing} at held_out.fraction {fraction}: "
+                "raise it or change the salt"
             )
 
     def draw_colour(

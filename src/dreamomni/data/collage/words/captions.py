@@ -55,10 +55,12 @@ POSITION: tuple[str, ...] = (
     "{x} {r} {y}",
     "{x} placed {r} {y}",
     "{x} that {is} {r} {y}",
-    "{r} {y}, {x}",
     "{y} with {x} {after}",
     "{y} and {x} {after}",
 )
+
+# A place in front leaves no room for a frame ("a picture of above a house ...").
+FRONTED: tuple[str, ...] = ("{r} {y} there {is} {x}{b}", "{r} {y} {is} {x}{b}", "{r} {y} you see {x}{b}")
 
 AFTER: dict[str, tuple[str, ...]] = {
     "left of": ("to the left of {it}", "on the left of {it}"),
@@ -99,6 +101,7 @@ TEXT: tuple[str, ...] = (
 EMPTY: tuple[str, ...] = ("an empty picture{b}", "nothing{b}", "an empty canvas{b}")
 
 _DIGITS = 0.1
+_FRONTED = 0.08
 
 
 def write_prompt(
@@ -122,7 +125,12 @@ def write_prompt(
         )
     nouns = [_noun(group, digits) for group in plan.groups]
     if plan.predicate is not None:
-        content = _position(plan.groups, nouns, plan.predicate, draws)
+        fronted = draws.chance(_FRONTED)
+        content = _position(
+            plan.groups, nouns, plan.predicate, FRONTED if fronted else POSITION, behind, draws
+        )
+        if fronted:
+            return finish(content, draws)
     elif len(nouns) == 2:
         content = pick_phrase(TWO, draws).format(x=nouns[0], y=nouns[1])
     else:
@@ -148,7 +156,7 @@ def describe(scene: Scene, draws: Draws, *, say_background: bool) -> str:
 
 def caption_templates() -> Iterator[str]:
     """List every template, for the corpus of a tokenizer."""
-    yield from (*FRAMES, *TWO, *POSITION, *TEXT, *EMPTY)
+    yield from (*FRAMES, *TWO, *POSITION, *FRONTED, *TEXT, *EMPTY)
     for bank in (RELATIONS, AFTER, BACKGROUND):
         for phrases in bank.values():
             yield from phrases
@@ -159,14 +167,22 @@ def _noun(group: Group, digits: bool) -> str:
     return counted(group.count, group.thing.name, colour, digits=digits)
 
 
-def _position(groups: Sequence[Group], nouns: Sequence[str], predicate: str, draws: Draws) -> str:
-    phrase = pick_phrase(POSITION, draws)
+def _position(
+    groups: Sequence[Group],
+    nouns: Sequence[str],
+    predicate: str,
+    bank: Sequence[str],
+    behind: str,
+    draws: Draws,
+) -> str:
+    phrase = pick_phrase(bank, draws)
     relation = pick_phrase(RELATIONS[predicate], draws)
     after = pick_phrase(AFTER[predicate], draws)
     return phrase.format(
         x=nouns[0],
         y=nouns[1],
         r=relation,
+        b=behind,
         after=after.format(it="it" if groups[1].count == 1 else "them"),
         **{"is": "is" if groups[0].count == 1 else "are"},
     )

@@ -14,7 +14,7 @@ _FIELD = re.compile(r"\{\w+\}")
 
 
 def coverage(recipe: CollageRecipe, world: World) -> Iterator[str]:
-    """Yield short texts that together hold every word of every prompt, caption and instruction of a recipe."""
+    """Yield short texts that together hold every word that prompts, captions and instructions may use."""
     kinds = {kind for kind, weight in recipe.mixture.items() if weight > 0}
     names = [*world.names, *(world.pool("shape") if "shapes" in kinds else ())]
     templates = [*caption_templates(), *(instruction_templates() if kinds & set(EDIT_KINDS) else ())]

@@ -1,0 +1,100 @@
+"""Samples as loose files, for people to look at: the members that a shard holds, beside each other in a folder.
+
+`<key>.target.png`, `.image1.png` and so on, `.mask.png`, `.txt` (the instruction) and `.json` (labels and the rest).
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from dreamomni.errors import DataError
+from dreamomni.storage import write_json, write_text
+from dreamomni.tasks.geometry import Box
+from dreamomni.tasks.images import save_png
+from dreamomni.tasks.sample import ObjectLabel, Relation, TrainingSample
+
+FORMAT_VERSION = 1
+_PIXELS = ("target", "images", "mask")
+
+
+def write_samples(samples: Sequence[TrainingSample], folder: str | Path) -> None:
+    """Write samples; the JSON file of each comes last, so that a sample without one is unfinished.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    folder = Path(folder)
+    for sample in samples:
+        pictures = {f"image{number}": image for number, image in enumerate(sample.images, start=1)}
+        pictures["target"] = sample.target
+        if sample.mask is not None:
+            pictures["mask"] = sample.mask
+        for member, pixels in pictures.items():
+            save_png(Image.fromarray(pixels), folder / f"{sample.key}.{member}.png", {})
+        write_text(folder / f"{sample.key}.txt", sample.instruction + "\n")
+        facts = {
+            field.name: getattr(sample, field.name)
+            for field in dataclasses.fields(sample)
+            if field.name not in _PIXELS
+        }
+        facts |= {name: [_as_json(label) for label in facts[name]] for name in ("objects", "source_objects")}
+        facts["relations"] = [dataclasses.asdict(relation) for relation in sample.relations]
+        record = {"version": FORMAT_VERSION, **facts, "details": dict(sample.details)}
+        record |= {"num_images": len(sample.images), "has_mask": sample.mask is not None}
+        write_json(folder / f"{sample.key}.json", record)
+
+
+def read_samples(folder: str | Path) -> list[TrainingSample]:
+    """Read what `write_samples` wrote, in the order of the keys.
+
+    Raises:
+        DataError: The folder is missing or holds no sample, or a file of a sample is missing or damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}: name one that `dreamomni data sample` wrote")
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        raise DataError(f"{folder} holds no samples: name a folder that `dreamomni data sample` wrote")
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> TrainingSample:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if record.pop("version") != FORMAT_VERSION:
+            raise DataError(f"{path} has another version than this release reads ({FORMAT_VERSION})")
+        num_images, has_mask = record.pop("num_images"), record.pop("has_mask")
+        members = [f"image{number}" for number in range(1, num_images + 1)]
+        return TrainingSample(
+            target=_pixels(path, "target"),
+            images=tuple(_pixels(path, member) for member in members),
+            mask=_pixels(path, "mask") if has_mask else None,
+            objects=tuple(_as_label(label) for label in record.pop("objects")),
+            source_objects=tuple(_as_label(label) for label in record.pop("source_objects")),
+            relations=tuple(Relation(**relation) for relation in record.pop("relations")),
+            licences=tuple(record.pop("licences")),
+            **record,
+        )
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"a file of sample {path.stem} cannot be read: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is not the record of a sample: {error!r}") from None
+
+
+def _pixels(path: Path, member: str) -> np.ndarray:
+    with Image.open(path.with_suffix(f".{member}.png"), formats=("PNG",)) as image:
+        return np.array(image)
+
+
+def _as_json(label: ObjectLabel) -> dict[str, Any]:
+    return dataclasses.asdict(label) | {"box": list(label.box)}
+
+
+def _as_label(record: dict[str, Any]) -> ObjectLabel:
+    return ObjectLabel(**record | {"box": Box(*record["box"])})
