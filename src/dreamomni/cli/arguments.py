@@ -11,6 +11,13 @@ if TYPE_CHECKING:
 MODEL_HELP = "a packaged model (mini), a local model folder, or a hub id (default: %(default)s)"
 
 
+def positive_int(text: str) -> int:
+    """Read a whole number from 1, for argparse."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --model, --device, --dtype and --threads."""
     group = parser.add_argument_group("model")

@@ -2,7 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from dreamomni.cli.arguments import positive_int
+
+if TYPE_CHECKING:
+    from dreamomni.tasks.sample import TrainingSample
 
 
 def add_parser(verbs: Any) -> None:
@@ -20,7 +25,7 @@ def add_parser(verbs: Any) -> None:
         "recipe", metavar="RECIPE", help="a YAML file, or the name of a shipped recipe (mini-world)"
     )
     sample.add_argument("--out", required=True, metavar="DIR", help="made if missing")
-    sample.add_argument("-n", "--num-samples", type=int, default=16, metavar="N")
+    sample.add_argument("-n", "--num-samples", type=positive_int, default=16, metavar="N")
     sample.add_argument("--seed", type=int, default=0, metavar="N")
     sample.add_argument("--kind", default=None, help="only this kind, such as counting or replace")
     sample.add_argument("--split", default="train", choices=("train", "held_out"))
@@ -44,29 +49,34 @@ def add_parser(verbs: Any) -> None:
 
 
 def run_sample(args: argparse.Namespace) -> int:
-    """Draw the samples and their contact sheet."""
+    """Draw the samples, write them and their contact sheet."""
     from dreamomni.config import load_recipe
     from dreamomni.data.collage.engine import CollageEngine
     from dreamomni.data.collage.recipe import CollageRecipe
     from dreamomni.data.folder import write_samples
-    from dreamomni.data.sheet import write_sheet
-    from dreamomni.errors import RequestError
+    from dreamomni.inference.output import make_folder
 
-    if args.num_samples < 1:
-        raise RequestError(f"-n {args.num_samples} is impossible: say at least 1")
     engine = CollageEngine(load_recipe(args.recipe, CollageRecipe, args.overrides), split=args.split)
+    folder = make_folder(Path(args.out))
     samples = [engine.sample(args.seed, index, kind=args.kind) for index in range(args.num_samples)]
-    write_samples(samples, Path(args.out))
-    for path in write_sheet(samples, Path(args.out)):
-        print(path)
-    return 0
+    write_samples(samples, folder)
+    return _show(samples, folder)
 
 
 def run_view(args: argparse.Namespace) -> int:
     """Write the contact sheet of a folder."""
     from dreamomni.data.folder import read_samples
-    from dreamomni.data.sheet import write_sheet
 
-    for path in write_sheet(read_samples(args.folder), args.folder):
-        print(path)
+    return _show(read_samples(args.folder), args.folder)
+
+
+def _show(samples: "list[TrainingSample]", folder: Path) -> int:
+    from dreamomni.data.sheet import contact_sheet, write_html
+    from dreamomni.storage import atomic_path
+
+    with atomic_path(folder / "sheet.png") as part:
+        contact_sheet(samples).save(part)
+    write_html(samples, folder / "index.html", title=f"Samples in {folder.name}")
+    print(folder / "sheet.png")
+    print(folder / "index.html")
     return 0

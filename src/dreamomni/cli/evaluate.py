@@ -1,10 +1,9 @@
 """`dreamomni evaluate`: a model -> numbers with error bars."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from dreamomni.cli.arguments import add_model_arguments, load_pipeline
+from dreamomni.cli.arguments import add_model_arguments
 
 
 def add_parser(verbs: Any) -> None:
