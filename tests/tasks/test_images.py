@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import os
 import struct
 import zlib
@@ -162,6 +163,7 @@ def test_cmyk(put) -> None:  # type: ignore[no-untyped-def]
     assert np.abs(red - [255, 0, 0]).max() < 4
 
 
+@functools.cache  # a profile carries the time of its making
 def linear_profile() -> bytes:
     """An RGB profile with sRGB's primaries and no gamma: sRGB's own, with its three curves made straight."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())

@@ -23,7 +23,7 @@ from pydantic import (
 from dreamomni.config import StrictConfig, explain
 from dreamomni.errors import RequestError
 from dreamomni.tasks.geometry import Size
-from dreamomni.tasks.images import ImageInput
+from dreamomni.tasks.images import ImageInput as ImageInput
 
 MAX_PROMPT_CHARACTERS = 8_000
 
