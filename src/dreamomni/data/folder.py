@@ -1,6 +1,6 @@
-"""Samples as loose files, for people to look at: the members that a shard holds, beside each other in a folder.
+"""Samples as loose files for people to look at: the members that a shard holds, in one folder.
 
-`<key>.target.png`, `.image1.png` and so on, `.mask.png`, `.txt` (the instruction) and `.json` (labels and the rest).
+They are `<key>.target.png`, `.image1.png` and on, `.mask.png`, `.txt` (the instruction), `.json` (the rest).
 """
 
 import dataclasses

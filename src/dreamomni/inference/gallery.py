@@ -42,7 +42,7 @@ DEFAULT_WORLD = "mini-world"
 
 _INK, _MUTED, _PAGE, _CARD, _LINE = "#1c1e21", "#6b7075", "#f4f2ee", "#ffffff", "#dedad3"
 _WIDTH, _MARGIN, _GAP, _PAD = 1520, 44, 20, 14
-_CAPTION_LINES = 2
+_CAPTION_PX, _LINE_PX, _MAX_LINES = 17, 24, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ def make_exhibits(
     if "edit" in pipe.card.tasks:
         engine = CollageEngine(load_recipe(pipe.card.world or DEFAULT_WORLD, CollageRecipe), split="held_out")
         samples = [
-            (kind, f"{kind}-{number:02d}", engine.sample(seed, number, kind=kind))
-            for kind in EDIT_KINDS
+            (kind, f"{kind}-{number:02d}", engine.sample(seed, index * 100 + number, kind=kind))
+            for index, kind in enumerate(EDIT_KINDS)
             for number in range(1, NUM_EDITS_PER_KIND + 1)
         ]
         edits: list[Request] = [
@@ -145,11 +145,7 @@ def draw_gallery(exhibits: Sequence[Exhibit], title: str) -> Image.Image:
     by_kind = [[exhibit for exhibit in edits if exhibit.kind == kind] for kind in EDIT_KINDS]
     if edits and len({len(column) for column in by_kind}) == 1:
         sections[1] = (sections[1][0], [exhibit for row in zip(*by_kind, strict=True) for exhibit in row], 3)
-    cards = [
-        (heading, [_card(one, columns) for one in some], columns)
-        for heading, some, columns in sections
-        if some
-    ]
+    cards = [(heading, _cards(some, columns), columns) for heading, some, columns in sections if some]
 
     height = (
         118
@@ -244,25 +240,34 @@ def _figure(exhibit: Exhibit) -> str:
     )
 
 
-def _card(exhibit: Exhibit, columns: int) -> Image.Image:
-    """One exhibit as a white card: its pictures side by side, labels if there are several, then the words."""
+def _cards(exhibits: Sequence[Exhibit], columns: int) -> list[Image.Image]:
+    """Exhibits of one section as white cards of one size, for rows of `columns`."""
     width = (_WIDTH - 2 * _MARGIN - (columns - 1) * _GAP) // columns
+    font = _font(_CAPTION_PX)
+    captions = [_wrap(exhibit.request.prompt, font, width - 2 * _PAD) for exhibit in exhibits]
+    num_lines = max(len(lines) for lines in captions)
+    return [
+        _card(exhibit, lines, width, num_lines) for exhibit, lines in zip(exhibits, captions, strict=True)
+    ]
+
+
+def _card(exhibit: Exhibit, lines: Sequence[str], width: int, num_lines: int) -> Image.Image:
+    """One exhibit: its pictures side by side, labels if there are several, then the words."""
     pictures = exhibit.pictures
     side = (width - 2 * _PAD - (len(pictures) - 1) * 10) // len(pictures)
-    label_height = 24 if len(pictures) > 1 else 0
-    font = _font(17)
-    caption_top = _PAD + side + label_height + 10
-    card = Image.new("RGB", (width, caption_top + _CAPTION_LINES * 24 + _PAD), _PAGE)
+    caption_top = _PAD + side + (28 if len(pictures) > 1 else 0) + 12
+    card = Image.new("RGB", (width, caption_top + num_lines * _LINE_PX + _PAD), _PAGE)
     draw = ImageDraw.Draw(card)
     draw.rounded_rectangle((0, 0, width - 1, card.height - 1), radius=12, fill=_CARD, outline=_LINE)
     for number, (label, picture) in enumerate(pictures):
         left = _PAD + number * (side + 10)
         card.paste(_fit(picture, side), (left, _PAD))
-        if label_height:
-            middle = (left + side // 2, _PAD + side + 5)
+        draw.rectangle((left, _PAD, left + side - 1, _PAD + side - 1), outline=_LINE)
+        if len(pictures) > 1:
+            middle = (left + side // 2, _PAD + side + 7)
             draw.text(middle, label, font=_font(14), fill=_INK if label == "result" else _MUTED, anchor="ma")
-    for number, line in enumerate(_wrap(exhibit.request.prompt, font, width - 2 * _PAD)[:_CAPTION_LINES]):
-        draw.text((_PAD, caption_top + number * 24), line, font=font, fill=_INK)
+    for number, line in enumerate(lines):
+        draw.text((_PAD, caption_top + number * _LINE_PX), line, font=_font(_CAPTION_PX), fill=_INK)
     return card
 
 
@@ -283,8 +288,8 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> list[str]:
             lines.append(word)
         else:
             lines[-1] = longer
-    if len(lines) > _CAPTION_LINES:
-        lines[_CAPTION_LINES - 1] += " ..."
+    if len(lines) > _MAX_LINES:
+        lines = [*lines[: _MAX_LINES - 1], f"{lines[_MAX_LINES - 1]} ..."]
     return lines
 
 
