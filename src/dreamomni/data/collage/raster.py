@@ -56,7 +56,7 @@ class Layers:
         """A smaller copy; ``size`` is (width, height)."""
         detail = cv2.resize(self.detail, size, interpolation=cv2.INTER_AREA)
         weight = cv2.resize(self.weight, size, interpolation=cv2.INTER_AREA)
-        return Layers(np.asarray(detail, dtype=np.uint8), np.asarray(weight, dtype=np.uint8))
+        return _bounded(np.asarray(detail, dtype=np.uint8), np.asarray(weight, dtype=np.uint8))
 
     def coloured(self, colour: RGB) -> npt.NDArray[np.uint8]:
         """(H, W, 4) uint8 premultiplied RGBA with the main part painted in ``colour`` (sRGB 0-255)."""
@@ -112,10 +112,13 @@ def rasterise(path: Path, svg: str, raster_px: int) -> Layers:
     detail = black[window][..., :3] * (alpha[..., None] / 255.0)
     weight = (white[window][..., :3].mean(axis=-1) - black[window][..., :3].mean(axis=-1)) * (alpha / 255.0)
     rounded = np.rint(np.concatenate([detail, alpha[..., None]], axis=-1)).astype(np.uint8)
-    # Rounding must never push detail + weight above alpha, or premultiplied colour would overflow.
-    room = (rounded[..., 3:] - np.minimum(rounded[..., :3], rounded[..., 3:])).min(axis=-1)
-    weight = np.minimum(np.rint(np.maximum(weight, 0.0)), room).astype(np.uint8)
-    return Layers(np.ascontiguousarray(rounded), np.ascontiguousarray(weight))
+    return _bounded(rounded, np.rint(np.maximum(weight, 0.0)).astype(np.uint8))
+
+
+def _bounded(detail: npt.NDArray[np.uint8], weight: npt.NDArray[np.uint8]) -> Layers:
+    """Layers whose sum is at most alpha, as premultiplied colour must be; separate rounding may exceed it."""
+    room = cv2.subtract(detail[..., 3], np.ascontiguousarray(detail[..., :3].max(axis=-1)))
+    return Layers(np.ascontiguousarray(detail), np.asarray(cv2.min(weight, room), dtype=np.uint8))
 
 
 def _draw(path: Path, svg: str, raster_px: int, colour: str) -> npt.NDArray[np.uint8]:

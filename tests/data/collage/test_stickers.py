@@ -1,0 +1,119 @@
+"""Every shipped sticker is drawn well: licensed, inside its canvas, mostly one colour, unlike the others."""
+
+import hashlib
+import io
+import itertools
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+import resvg_py
+from PIL import Image
+
+from dreamomni.data.collage.assets import STICKER_FOLDER, StickerPack
+from dreamomni.data.collage.palette import MINI, PALETTE, delta_e
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "stickers.json"
+# fmt: off
+MINI_THINGS = [
+    "apple", "tree", "house", "fish", "car", "cup", "star", "umbrella", "heart", "moon", "flower",
+    "cat", "boat", "key", "mushroom", "balloon",
+]
+REQUIRED = [
+    *MINI_THINGS,
+    "book", "bell", "cloud", "leaf", "rocket", "bird", "butterfly", "banana", "pear", "cherry",
+    "carrot", "hat", "shoe", "shirt", "chair", "lamp", "clock", "phone", "camera", "guitar", "drum",
+    "ball", "kite", "cake", "cactus", "sun", "snowman", "envelope", "pencil", "scissors", "hammer",
+    "crown", "gift", "bus", "bicycle", "plane", "train", "ice cream",
+]
+# fmt: on
+NAMES = StickerPack.default().names
+
+
+@pytest.fixture(scope="module")
+def pack():
+    return StickerPack.default()
+
+
+def test_the_pack_has_what_recipes_rely_on(pack):
+    assert set(REQUIRED) <= set(pack.names)
+    assert len(pack.names) >= 56
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_file_says_its_name_and_licence(pack, name):
+    root = ElementTree.parse(STICKER_FOLDER / f"{name.replace(' ', '_')}.svg").getroot()
+    assert root.get("viewBox") == "0 0 128 128"
+    assert root.findtext("{http://www.w3.org/2000/svg}title") == name
+    assert pack.licence(name) == "Apache-2.0"
+    assert pack.is_recolourable(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_drawing_is_inside_the_canvas_and_fills_it(name):
+    svg = (STICKER_FOLDER / f"{name.replace(' ', '_')}.svg").read_text(encoding="utf-8")
+    alpha = np.asarray(Image.open(io.BytesIO(resvg_py.svg_to_bytes(svg_string=svg, width=256))))[..., 3]
+    assert not alpha[[0, -1]].any()
+    assert not alpha[:, [0, -1]].any()
+    height, width = (np.ptp(np.flatnonzero(alpha.any(axis=axis))) + 1 for axis in (1, 0))
+    assert max(width, height) >= 224
+    assert min(width, height) >= 116
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_main_colour_covers_most_of_the_drawing(pack, name):
+    black, white = (pack.render(name, rgb, 160).astype(int) for rgb in ((0, 0, 0), (255, 255, 255)))
+    opaque = black[..., 3] == 255
+    main = (white - black)[..., :3].min(axis=-1)[opaque]
+    assert main.sum() / 255 >= 0.55 * opaque.sum()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_colour_can_be_measured_at_twenty_pixels(pack, name):
+    for colour, rgb in MINI.items():
+        image = pack.render(name, rgb, 20)
+        pixels = image[image[..., 3] >= 230][:, :3]
+        # Outlines are near black and highlights near white; neither names the colour.
+        telling = pixels[(pixels.max(axis=1) > 70) & (pixels.min(axis=1) < 220)]
+        distances = np.stack([delta_e(telling, other) for other in MINI.values()])
+        votes = np.bincount(distances.argmin(axis=0), minlength=len(MINI))
+        assert list(MINI)[votes.argmax()] == colour
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_main_colour_equals_the_palette_exactly(pack, name):
+    for colour, rgb in PALETTE.items():
+        image = pack.render(name, rgb, 96)
+        exact = (image == np.array([*rgb, 255])).all(axis=-1)
+        assert exact.sum() >= 0.35 * (image[..., 3] > 127).sum(), colour
+
+
+def test_mini_silhouettes_are_distinct(pack):
+    masks = {name: silhouette(pack, name) for name in MINI_THINGS}
+    for first, second in itertools.combinations(MINI_THINGS, 2):
+        overlap = (masks[first] & masks[second]).sum() / (masks[first] | masks[second]).sum()
+        assert overlap <= 0.83, (first, second)
+
+
+def test_no_two_silhouettes_are_the_same(pack):
+    masks = {name: silhouette(pack, name) for name in pack.names}
+    for first, second in itertools.combinations(pack.names, 2):
+        overlap = (masks[first] & masks[second]).sum() / (masks[first] | masks[second]).sum()
+        assert overlap <= 0.9, (first, second)
+
+
+@pytest.mark.parametrize("name", ["apple", "car", "cat", "key", "scissors"])
+def test_pixels_are_the_recorded_ones(pack, name):
+    recorded = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    image = pack.render(name, PALETTE["red"], 48)
+    assert hashlib.sha256(image.tobytes()).hexdigest() == recorded[name]
+
+
+def silhouette(pack, name, side=64):
+    alpha = pack.render(name, (0, 0, 0), side)[..., 3] > 127
+    canvas = np.zeros((side, side), dtype=bool)
+    top, left = (side - alpha.shape[0]) // 2, (side - alpha.shape[1]) // 2
+    canvas[top : top + alpha.shape[0], left : left + alpha.shape[1]] = alpha
+    return canvas
