@@ -57,6 +57,15 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
     return dtype
 
 
+def native_bf16(device: torch.device) -> bool:
+    """Tell whether `device` multiplies bf16 in hardware; emulated it is a hundred times slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
+
+
 def cpu_generator(seed: int) -> torch.Generator:
     """Return a torch generator on the CPU, seeded. Seeds are taken modulo 2**64; negative ones are refused.
 

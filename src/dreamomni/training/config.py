@@ -58,8 +58,8 @@ class TrainingConfig(StrictConfig):
     max_grad_norm: float = Field(1.0, gt=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
     """Decay of the averaged weights; lower in the first steps, to forget the initial ones."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """`bf16` is autocast over fp32 weights, never bf16 weights."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """`bf16` is autocast over fp32 weights, never bf16 weights; `auto` takes it where it is native."""
     device: str | None = None
     """None picks the accelerator when there is one."""
     num_workers: int = Field(1, ge=0)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dreamomni.errors import CheckpointError, ConfigError
 from dreamomni.training.config import CosineDecay, TrainingConfig, WsdDecay
+from dreamomni.training.muon import Muon
 from dreamomni.training.task import named_parameters
 
 
@@ -78,11 +79,10 @@ class Optimizers:
             )
         if hidden:
             self._optimizers.append(
-                torch.optim.Muon(
+                Muon(
                     [p for name, p in self.parameters.items() if name in hidden],
                     lr=config.learning_rate,
                     weight_decay=config.weight_decay,
-                    adjust_lr_fn="match_rms_adamw",
                 )
             )
 

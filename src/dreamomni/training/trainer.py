@@ -137,6 +137,10 @@ class _Run:
         self.ema = Ema(self.parameters, self.config.ema_decay)
         self.guard = LossGuard()
         self.device = next(iter(self.parameters.values())).device
+        native = runtime.native_bf16(self.device)
+        self.bf16 = native if self.config.precision == "auto" else self.config.precision == "bf16"
+        if self.bf16 and not native:
+            log.warning("precision bf16 is emulated on this device and very slow; use auto or fp32")
         for module in self.modules.values():
             module.train()
 
@@ -222,7 +226,7 @@ class _Run:
             module.train()
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 def _seed_everything(seed: int) -> None:
