@@ -192,8 +192,9 @@ class _Picture:
         rows, columns = np.nonzero(mask)
         top, bottom = int(rows.min()), int(rows.max()) + 1
         left, right = int(columns.min()), int(columns.max()) + 1
-        y0, y1 = max(0, top - _WINDOW_MARGIN), min(self.height, bottom + _WINDOW_MARGIN)
-        x0, x1 = max(0, left - _WINDOW_MARGIN), min(self.width, right + _WINDOW_MARGIN)
+        margin = max(_WINDOW_MARGIN, round(0.35 * max(bottom - top, right - left)))
+        y0, y1 = max(0, top - margin), min(self.height, bottom + margin)
+        x0, x1 = max(0, left - margin), min(self.width, right + margin)
         window = (slice(y0, y1), slice(x0, x1))
         # Pixels of a neighbour say nothing about this thing, which may go on behind it.
         own: Mask = ~others[window]
@@ -203,13 +204,12 @@ class _Picture:
         trial = _Trial(self, window, own)
         ranked = self.vocabulary.bank.rank(shown, ground, box, blur=0.8)
         limit = 1.5 * ranked[0][0] + 0.08
-        aspect = (right - left) / (bottom - top)
-        fits = [
-            trial.refine(template, placement, colour)
+        starts = [
+            trial.start(template, placement, colour)
             for share, template, placement, colour in ranked[:6]
-            if share <= limit and 0.7 < aspect / template.aspect < 1.4
-        ] or [trial.refine(*ranked[0][1:])]
-        best = min(fits, key=lambda fit: fit.unexplained)
+            if share <= limit and 0.7 < placement.width / placement.height / template.aspect < 1.4
+        ] or [trial.start(*ranked[0][1:])]
+        best = trial.search(starts)
         place = best.placement
         return best._replace(placement=place._replace(x=place.x + x0, y=place.y + y0))
 
@@ -252,24 +252,37 @@ class _Trial:
         total = max(float((gain * layers[..., 0]).sum()), 1e-3)
         return np.clip(np.einsum("hw,hwc->c", gain, rest) / total, 0, 255).astype(np.float32)
 
-    def refine(self, template: Template, start: Placement, colour: Array) -> _Fit:
-        """Move, scale and blur a template, coordinate by coordinate, while that explains more."""
-        best, lowest = start, self.unexplained(template, start, colour)
+    def start(self, template: Template, placement: Placement, colour: Array) -> _Fit:
+        """A first guess, measured."""
+        return _Fit(template, placement, colour, self.unexplained(template, placement, colour), self.energy)
+
+    def search(self, fits: list[_Fit]) -> _Fit:
+        """Refine all guesses in ever smaller steps, dropping those that fall clearly behind."""
         for step in (1.0, 0.5, 0.25):
-            for _ in range(3):
-                before = lowest
-                for moved in _neighbours(best, step):
-                    if 0.8 < moved.width / moved.height / template.aspect < 1.25:
-                        value = self.unexplained(template, moved, colour)
-                        if value < lowest:
-                            best, lowest = moved, value
-                fresh = self.best_colour(template, best)
-                value = self.unexplained(template, best, fresh)
-                if value < lowest:
-                    lowest, colour = value, fresh
-                if lowest > 0.99 * before:
-                    break
-        return _Fit(template, best, colour, lowest, self.energy)
+            fits = sorted((self.refine(fit, step) for fit in fits), key=lambda fit: fit.unexplained)
+            lowest = fits[0].unexplained
+            fits = [fit for fit in fits if fit.unexplained <= 1.4 * lowest + 0.02]
+            if lowest < 0.25 * (1 - _GOOD):
+                break
+        return fits[0]
+
+    def refine(self, fit: _Fit, step: float) -> _Fit:
+        """Move, scale and blur a template, coordinate by coordinate, while that explains more."""
+        template, best, colour, lowest, energy = fit
+        for _ in range(3):
+            before = lowest
+            for moved in _neighbours(best, step):
+                if 0.8 < moved.width / moved.height / template.aspect < 1.25:
+                    value = self.unexplained(template, moved, colour)
+                    if value < lowest:
+                        best, lowest = moved, value
+            fresh = self.best_colour(template, best)
+            value = self.unexplained(template, best, fresh)
+            if value < lowest:
+                lowest, colour = value, fresh
+            if lowest > 0.97 * before:
+                break
+        return _Fit(template, best, colour, lowest, energy)
 
 
 def _neighbours(place: Placement, step: float) -> Iterable[Placement]:

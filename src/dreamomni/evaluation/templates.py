@@ -20,6 +20,8 @@ from dreamomni.data.collage.assets import StickerPack
 Array = npt.NDArray[np.float32]
 
 _BASE_PX = 128
+_KEPT_DRAWINGS = 24
+"""Coloured and blurred drawings that a template remembers; neighbouring positions share them."""
 _GRID = 20
 _GRID_MARGIN = 0.15
 """The common grid covers the box of a region and this share of its sides beyond every edge."""
@@ -53,6 +55,7 @@ class Template:
     angle: float
     levels: tuple[Array, ...]
     _blurred: dict[tuple[int, int], Array] = field(default_factory=dict, repr=False)
+    _drawn: dict[tuple[float, ...], Array] = field(default_factory=dict, repr=False)
 
     @property
     def aspect(self) -> float:
@@ -62,20 +65,29 @@ class Template:
 
     def place(self, placement: Placement, width: int, height: int) -> Array:
         """The five layers (height, width, 5) at ``placement`` in a window of the given sides."""
-        layers, matrix = self._source(placement)
+        layers, _, matrix = self._source(placement)
         parts = (layers[..., :3], layers[..., 3:])
         return np.dstack([cv2.warpAffine(part, matrix, (width, height)) for part in parts])
 
     def paint(self, placement: Placement, colour: Array, ground: Array) -> Array:
         """Picture of the template in ``colour`` (3,) over ``ground`` (H, W, 3), all 0-255."""
-        layers, matrix = self._source(placement)
-        drawn = np.empty((*layers.shape[:2], 4), np.float32)
-        drawn[..., :3] = layers[..., :1] * colour + layers[..., 1:4]
-        drawn[..., 3] = layers[..., 4]
-        warped = cv2.warpAffine(drawn, matrix, (ground.shape[1], ground.shape[0]))
-        return np.asarray(warped[..., :3] + (1 - warped[..., 3:]) * ground)
+        layers, key, matrix = self._source(placement)
+        tint = (*key, *colour.tolist())
+        drawn = self._drawn.get(tint)
+        if drawn is None:
+            if len(self._drawn) >= _KEPT_DRAWINGS:
+                self._drawn.clear()
+            drawn = np.empty((*layers.shape[:2], 4), np.float32)
+            drawn[..., :3] = layers[..., :1] * colour + layers[..., 1:4]
+            drawn[..., 3] = 1 - layers[..., 4]
+            self._drawn[tint] = drawn
+        sides = (ground.shape[1], ground.shape[0])
+        warped = cv2.warpAffine(drawn, matrix, sides, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 1))
+        picture: Array = ground * warped[..., 3:]
+        picture += warped[..., :3]
+        return picture
 
-    def _source(self, placement: Placement) -> tuple[Array, npt.NDArray[np.float64]]:
+    def _source(self, placement: Placement) -> tuple[Array, tuple[int, int], npt.NDArray[np.float64]]:
         index = 0
         for step, smaller in enumerate(self.levels):
             if smaller.shape[0] < placement.height or smaller.shape[1] < placement.width:
@@ -102,7 +114,7 @@ class Template:
                 [0, scale_y, placement.y - 0.5 - (layers.shape[0] - 1) / 2 * scale_y],
             ]
         )
-        return layers, matrix
+        return layers, key, matrix
 
 
 class TemplateBank:
@@ -116,8 +128,13 @@ class TemplateBank:
 
     def __init__(self, pack: StickerPack, names: Sequence[str], angles: Sequence[float]) -> None:
         self.templates = tuple(_templates(pack, names, angles))
-        self.variants = tuple(product(_SHIFTS, _SHIFTS, _SCALES))
-        grid = np.stack([_on_grid(t, *v) for t in self.templates for v in self.variants])
+        self._poses = [
+            (template, (anchor, *variant))
+            for template in self.templates
+            for anchor in _anchors(template)
+            for variant in product(_SHIFTS, _SHIFTS, _SCALES)
+        ]
+        grid = np.stack([template.place(_on_grid(*pose), _GRID, _GRID) for template, pose in self._poses])
         flat = grid.reshape(len(grid), -1, 5)
         self._fill, self._detail, self._cover = flat[..., 0], flat[..., 1:4], flat[..., 4]
         self._fill_fill = np.einsum("np,np->n", self._fill, self._fill)[:, None]
@@ -164,26 +181,65 @@ class TemplateBank:
         rest_rest = self._detail_detail - 2 * back * self._detail_cover + back**2 * self._cover_cover
         energy = (seen**2).sum(axis=0)
         left = energy - 2 * rest_seen + rest_rest + colour**2 * self._fill_fill - 2 * colour * fill_rest
-        shares = left.sum(axis=1) / max(float(energy.sum()), 1e-3)
-        shares = shares.reshape(len(self.templates), len(self.variants))
-        colours = colour.reshape(len(self.templates), len(self.variants), 3)
-        ranked = []
-        for index, best in enumerate(shares.argmin(axis=1)):
-            shift_x, shift_y, scale = self.variants[best]
-            placement = Placement(
-                centre_x + shift_x * width, centre_y + shift_y * height, scale * width, scale * height, blur
-            )
-            share = float(shares[index, best])
-            ranked.append((share, self.templates[index], placement, colours[index, best].astype(np.float32)))
-        return sorted(ranked, key=lambda entry: entry[0])
+        shares: Array = left.sum(axis=1) / max(float(energy.sum()), 1e-3)
+        ranked: list[tuple[float, Template, Placement, Array]] = []
+        seen_templates: set[int] = set()
+        for index in np.argsort(shares):
+            template, pose = self._poses[index]
+            if id(template) not in seen_templates:
+                seen_templates.add(id(template))
+                placement = _on_box(centre_x, centre_y, width, height, *pose)._replace(blur=blur)
+                ranked.append((float(shares[index]), template, placement, colour[index].astype(np.float32)))
+        return ranked
 
 
-def _on_grid(template: Template, shift_x: float, shift_y: float, scale: float) -> Array:
+_Anchor = tuple[float, float, float, float]
+
+
+def _on_box(
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    anchor: _Anchor,
+    shift_x: float,
+    shift_y: float,
+    scale: float,
+) -> Placement:
+    """Put the ``anchor`` part of a template onto a box (centre and sides), shifted and scaled."""
+    full_width = scale * width / (anchor[2] - anchor[0])
+    full_height = scale * height / (anchor[3] - anchor[1])
+    return Placement(
+        x + shift_x * width + (0.5 - (anchor[0] + anchor[2]) / 2) * full_width,
+        y + shift_y * height + (0.5 - (anchor[1] + anchor[3]) / 2) * full_height,
+        full_width,
+        full_height,
+        0.0,
+    )
+
+
+def _on_grid(anchor: _Anchor, shift_x: float, shift_y: float, scale: float) -> Placement:
     side = _GRID / (1 + 2 * _GRID_MARGIN)
-    centre = _GRID / 2
-    blur = 0.05 * side
-    place = Placement(centre + shift_x * side, centre + shift_y * side, scale * side, scale * side, blur)
-    return template.place(place, _GRID, _GRID)
+    place = _on_box(_GRID / 2, _GRID / 2, side, side, anchor, shift_x, shift_y, scale)
+    return place._replace(blur=0.05 * side)
+
+
+def _anchors(template: Template) -> list[_Anchor]:
+    """Parts of the tight box that a region can show: all of it, and what is left when pale details fade."""
+    level = template.levels[-1]
+    pad = 4
+    framed = np.pad(level, ((pad, pad), (pad, pad), (0, 0)))
+    soft = cv2.GaussianBlur(framed[..., 4] * 255 - framed[..., 1:4].mean(axis=2), (0, 0), 1.4)
+    rows, columns = np.nonzero(soft > 80)
+    height, width = level.shape[:2]
+    bold = (
+        max(0.0, (columns.min() - pad) / width),
+        max(0.0, (rows.min() - pad) / height),
+        min(1.0, (columns.max() + 1 - pad) / width),
+        min(1.0, (rows.max() + 1 - pad) / height),
+    )
+    full = (0.0, 0.0, 1.0, 1.0)
+    return [full] if max(abs(f - b) for f, b in zip(full, bold, strict=True)) < 0.1 else [full, bold]
 
 
 def _templates(pack: StickerPack, names: Sequence[str], angles: Sequence[float]) -> Iterator[Template]:
@@ -211,7 +267,7 @@ def _alike(first: Array, second: Array) -> bool:
 
 def _pyramid(base: Array) -> tuple[Array, ...]:
     levels = [base]
-    for factor in (2, 4):
+    for factor in (1.41, 2, 2.83, 4, 5.66):
         size = (max(2, round(base.shape[1] / factor)), max(2, round(base.shape[0] / factor)))
         parts = [cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (base[..., :3], base[..., 3:])]
         levels.append(np.dstack(parts))
