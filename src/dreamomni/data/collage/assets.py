@@ -250,10 +250,15 @@ def _build_pyramid(full: Layers) -> _Pyramid:
     levels = [full]
     step = 1
     while (longest := round(full.longest / 2 ** (step / 2))) >= _SMALLEST_LEVEL_PX:
-        levels.append(full.resized(_fit(full, longest)))
+        # From an octave above: a halving is many times cheaper than a resize from the full raster.
+        levels.append(levels[max(0, step - 2)].resized(_fit(full, longest)))
         step += 1
-    rows, columns = np.nonzero(full.detail[..., 3])
-    corners = [np.stack([columns + dx, rows + dy], axis=1) for dx in (0, 1) for dy in (0, 1)]
+    # The first and last drawn pixel of each row span the hull; all four corners of a pixel count.
+    drawn = full.detail[..., 3] > 0
+    rows = np.flatnonzero(drawn.any(axis=1))
+    first = drawn[rows].argmax(axis=1)
+    last = full.width - drawn[rows, ::-1].argmax(axis=1)
+    corners = [np.stack([x, rows + dy], axis=1) for x in (first, last) for dy in (0, 1)]
     hull = cv2.convexHull(np.concatenate(corners).astype(np.int32))[:, 0].astype(np.float64)
     outline = (hull - np.array([full.width, full.height]) / 2.0) / full.longest
     return _Pyramid(layers=tuple(levels), outline=outline)

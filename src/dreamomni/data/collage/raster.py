@@ -117,7 +117,8 @@ def rasterise(path: Path, svg: str, raster_px: int) -> Layers:
 
 def _bounded(detail: npt.NDArray[np.uint8], weight: npt.NDArray[np.uint8]) -> Layers:
     """Layers whose sum is at most alpha, as premultiplied colour must be; separate rounding may exceed it."""
-    room = cv2.subtract(detail[..., 3], np.ascontiguousarray(detail[..., :3].max(axis=-1)))
+    red, green, blue, alpha = cv2.split(detail)
+    room = cv2.subtract(alpha, cv2.max(cv2.max(red, green), blue))
     return Layers(np.ascontiguousarray(detail), np.asarray(cv2.min(weight, room), dtype=np.uint8))
 
 
