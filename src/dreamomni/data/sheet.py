@@ -17,7 +17,7 @@ from dreamomni.tasks.sample import ObjectLabel, TrainingSample
 _CELL_PX = 192
 _PAD_PX = 10
 _FONT_PX = 14
-_MAX_LINES = 4
+_MAX_LINES = 6
 _PAPER, _INK, _FAINT = (250, 250, 248), (30, 30, 34), (120, 120, 128)
 _BOX_COLOURS = ((220, 30, 60), (20, 110, 220), (20, 140, 70), (170, 70, 200), (220, 120, 0), (0, 150, 160))
 _MASK_TINT = np.array([255, 0, 160], np.float32)
@@ -213,7 +213,8 @@ def _figure(image: np.ndarray, caption: str, labels: Sequence[ObjectLabel]) -> s
         colour = "#{:02x}{:02x}{:02x}".format(*_BOX_COLOURS[(label.instance_id - 1) % len(_BOX_COLOURS)])
         title = html.escape(f"{label.colour} {label.name}, {math.floor(label.visibility * 100)}% visible")
         shapes.append(
-            f'<rect x="{label.box.x0}" y="{label.box.y0}" width="{label.box.width}" height="{label.box.height}" '
+            f'<rect x="{label.box.x0}" y="{label.box.y0}" '
+            f'width="{label.box.width}" height="{label.box.height}" '
             f'fill="transparent" stroke="{colour}" stroke-width="{stroke:.2f}"><title>{title}</title></rect>'
         )
     overlay = f'<svg viewBox="0 0 {width} {height}">{"".join(shapes)}</svg>' if shapes else ""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
+import cv2
 import numpy as np
 
 from dreamomni.data.collage.assets import StickerPack
@@ -14,7 +15,7 @@ from dreamomni.data.collage.fonts import font_licence
 from dreamomni.data.collage.labels import read_labels, read_relations
 from dreamomni.data.collage.plans import TextToImagePlan, plan_text_to_image
 from dreamomni.data.collage.recipe import EDIT_KINDS, TEXT_TO_IMAGE_KINDS, CollageRecipe
-from dreamomni.data.collage.render import Renderer
+from dreamomni.data.collage.render import Picture, Renderer
 from dreamomni.data.collage.scene import BackgroundLook, Placed, Thing
 from dreamomni.data.collage.staging import Stage, stage_edit, stage_text_to_image
 from dreamomni.data.collage.words.captions import describe, write_prompt
@@ -89,11 +90,11 @@ class CollageEngine:
             DataError: The recipe leaves no room for what this sample must show.
         """
         kind = self._kind(seed, index, kind)
-        canvas = Draws(seed, "sample", index, "canvas")
+        canvas = Draws(*self._path(seed, index), "canvas")
         size = canvas.pick(self.recipe.size)
         background = self._draw_background(canvas)
         for attempt in range(_ATTEMPTS):
-            stage = self._stage(kind, size, background, (seed, "sample", index), attempt)
+            stage = self._stage(kind, size, background, self._path(seed, index), attempt)
             if stage is not None:
                 return self._finish(kind, seed, index, stage, attempt)
         raise DataError(
@@ -115,9 +116,13 @@ class CollageEngine:
             if sample.caption != sample.instruction:
                 yield sample.caption
 
+    def _path(self, seed: int, index: int) -> tuple[int, str, int]:
+        # The splits must not be near copies of each other under one seed.
+        return seed, "sample" if self.split == "train" else f"sample/{self.split}", index
+
     def _kind(self, seed: int, index: int, kind: str | None) -> str:
         if kind is None:
-            return Draws(seed, "sample", index, "kind").weighted(self.recipe.mixture)
+            return Draws(*self._path(seed, index), "kind").weighted(self.recipe.mixture)
         if kind not in (*TEXT_TO_IMAGE_KINDS, *EDIT_KINDS):
             known = ", ".join((*TEXT_TO_IMAGE_KINDS, *EDIT_KINDS))
             raise ConfigError(f"there is no kind of sample {kind!r}; the kinds are {known}")
@@ -143,10 +148,10 @@ class CollageEngine:
         return stage_text_to_image(plan, self._world, self._renderer, size, background, looks, layout)
 
     def _finish(self, kind: str, seed: int, index: int, stage: Stage, attempt: int) -> TrainingSample:
-        target = self._renderer.picture(stage.target)
+        source, target = self._pictures(stage)
         labels = read_labels(target, stage.target.placed)
-        words = Draws(seed, "sample", index, "words")
-        caption_words = Draws(seed, "sample", index, "caption")
+        words = Draws(*self._path(seed, index), "words")
+        caption_words = Draws(*self._path(seed, index), "caption")
         say_background = caption_words.chance(self.recipe.say_background)
         description = describe(stage.target, caption_words, say_background=say_background)
         details: dict[str, Any] = {
@@ -178,7 +183,6 @@ class CollageEngine:
                 source_objects=(),
                 **common,
             )
-        source = self._renderer.picture(stage.source)
         details.update(_expect_edit(stage.plan, stage.target.placed))
         return TrainingSample(
             task="edit",
@@ -189,6 +193,12 @@ class CollageEngine:
             source_objects=read_labels(source, stage.source.placed),
             **common,
         )
+
+    def _pictures(self, stage: Stage) -> tuple[Picture, Picture]:
+        if stage.source is stage.target:
+            picture = self._renderer.picture(stage.target)
+            return picture, picture
+        return self._renderer.pair(stage.source, stage.target)
 
     def _licences_of(self, stage: Stage) -> tuple[str, ...]:
         found = {_LICENCE}
@@ -206,8 +216,8 @@ def changed(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     Returns:
         (H, W) uint8, 255 where any channel differs.
     """
-    differs = source != target
-    return (differs[..., 0] | differs[..., 1] | differs[..., 2]).astype(np.uint8) * np.uint8(255)
+    red, green, blue = cv2.split(cv2.absdiff(source, target))
+    return np.asarray(cv2.compare(cv2.max(cv2.max(red, green), blue), 0, cv2.CMP_GT), dtype=np.uint8)
 
 
 def _expect_prompt(plan: TextToImagePlan) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """From a plan to pixels, and to the id map that every label is read from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +9,8 @@ import numpy.typing as npt
 from dreamomni.data.collage.assets import StickerPack
 from dreamomni.data.collage.backgrounds import paint_background
 from dreamomni.data.collage.fonts import render_text
-from dreamomni.data.collage.scene import BackgroundLook, Look, Scene
+from dreamomni.data.collage.scene import Look, Placed, Scene
 from dreamomni.data.collage.shapes import render_shape
-from dreamomni.tasks.geometry import Size
 
 _SOLID_ALPHA = 128
 _CACHE_BYTES = 96 * 2**20
@@ -22,7 +22,7 @@ class Sprite:
 
     Attributes:
         colour: (H, W, 3) uint16, premultiplied.
-        clear: (H, W, 1) uint16, 255 - alpha.
+        clear: (H, W, 3) uint16, 255 - alpha, once for each channel because that multiplies faster.
         solid: (H, W) bool, pixels that belong to the thing (alpha at least one half).
         area: Number of solid pixels.
     """
@@ -65,7 +65,6 @@ class Renderer:
         self._pack = pack
         self._sprites: dict[Look, Sprite] = {}
         self._bytes = 0
-        self._ground: tuple[BackgroundLook, Size, npt.NDArray[np.uint8]] | None = None
 
     def sprite(self, look: Look) -> Sprite:
         """Return the pixels of one instance."""
@@ -82,34 +81,47 @@ class Renderer:
 
     def picture(self, scene: Scene) -> Picture:
         """Draw a scene; instances may reach over the edge of the canvas."""
-        pixels = self._background(scene.background, scene.size)
-        ids = np.zeros(pixels.shape[:2], np.int16)
-        footprints: dict[int, int] = {}
-        for item in scene.placed:
+        picture = self._blank(scene)
+        self._draw_onto(picture, scene.placed)
+        return picture
+
+    def pair(self, source: Scene, target: Scene) -> tuple[Picture, Picture]:
+        """Draw two scenes on one background; what both begin with is drawn once."""
+        shared = 0
+        for first, second in zip(source.placed, target.placed, strict=False):
+            if first != second:
+                break
+            shared += 1
+        before = self._blank(source)
+        self._draw_onto(before, source.placed[:shared])
+        after = Picture(before.pixels.copy(), before.ids.copy(), dict(before.footprints))
+        self._draw_onto(before, source.placed[shared:])
+        self._draw_onto(after, target.placed[shared:])
+        return before, after
+
+    def _blank(self, scene: Scene) -> Picture:
+        pixels = paint_background(scene.background, scene.size)
+        return Picture(pixels, np.zeros(pixels.shape[:2], np.int16), {})
+
+    def _draw_onto(self, picture: Picture, placed: Sequence[Placed]) -> None:
+        height, width = picture.ids.shape
+        for item in placed:
             sprite = self.sprite(item.look)
-            footprints[item.instance_id] = sprite.area
+            picture.footprints[item.instance_id] = sprite.area
             top, left = max(-item.y, 0), max(-item.x, 0)
-            bottom = min(sprite.height, scene.size.height - item.y)
-            right = min(sprite.width, scene.size.width - item.x)
+            bottom, right = min(sprite.height, height - item.y), min(sprite.width, width - item.x)
             if bottom <= top or right <= left:
                 continue
             here = np.s_[item.y + top : item.y + bottom, item.x + left : item.x + right]
             there = np.s_[top:bottom, left:right]
             # Exact rounding of x / 255 in integers: (x + 128 + ((x + 128) >> 8)) >> 8.
-            below = pixels[here] * sprite.clear[there]
+            below = picture.pixels[here] * sprite.clear[there]
             below += 128
             below += below >> 8
             below >>= 8
             below += sprite.colour[there]
-            pixels[here] = below
-            ids[here][sprite.solid[there]] = item.instance_id
-        return Picture(pixels, ids, footprints)
-
-    def _background(self, look: BackgroundLook, size: Size) -> npt.NDArray[np.uint8]:
-        # The source and the target of an edit stand on one background.
-        if self._ground is None or self._ground[:2] != (look, size):
-            self._ground = (look, size, paint_background(look, size))
-        return self._ground[2].copy()
+            picture.pixels[here] = below
+            picture.ids[here][sprite.solid[there]] = item.instance_id
 
     def _draw(self, look: Look) -> npt.NDArray[np.uint8]:
         if look.kind == "shape":
@@ -126,4 +138,5 @@ def _prepare(image: npt.NDArray[np.uint8]) -> Sprite:
     solid = alpha >= _SOLID_ALPHA
     # A pixel whose colour rounds above its alpha would overflow the sum with the background.
     colour = np.minimum(image[..., :3], alpha[..., None]).astype(np.uint16)
-    return Sprite(colour, 255 - alpha[..., None].astype(np.uint16), solid, int(np.count_nonzero(solid)))
+    clear = np.repeat(255 - alpha[..., None].astype(np.uint16), 3, axis=2)
+    return Sprite(colour, clear, solid, int(np.count_nonzero(solid)))

@@ -40,6 +40,8 @@ class World:
         self.colours = _colours(recipe)
         self.backgrounds = _named("backgrounds", recipe.backgrounds, BACKGROUNDS)
         self._out: dict[Combination, bool] = {}
+        self._colours_of: dict[tuple[str, str, bool], list[str]] = {}
+        self._partners: dict[str, frozenset[str]] = {}
         self._visible = {
             background: tuple(
                 colour
@@ -73,15 +75,24 @@ class World:
 
     def colours_of(self, name: str, background: str, *, out: bool = False) -> list[str]:
         """Colours that a thing may have on a background: those of training, or those kept for evaluation."""
-        return [c for c in self._visible[background] if self.is_out(colour_combination(name, c)) == out]
+        key = (name, background, out)
+        if key not in self._colours_of:
+            visible = self._visible[background]
+            self._colours_of[key] = [c for c in visible if self.is_out(colour_combination(name, c)) == out]
+        return self._colours_of[key]
 
     def partners_of(self, chosen: Sequence[str], pool: Iterable[str]) -> list[str]:
         """Names that training may show together with all of `chosen`."""
-        return [
-            name
-            for name in pool
-            if name not in chosen and not any(self.is_out(pair_combination(name, other)) for other in chosen)
-        ]
+        allowed = frozenset.intersection(*(self._partners_of(name) for name in chosen))
+        return [name for name in pool if name in allowed]
+
+    def _partners_of(self, name: str) -> frozenset[str]:
+        if name not in self._partners:
+            pool = SHAPES if name in SHAPES else self.names
+            self._partners[name] = frozenset(
+                other for other in pool if other != name and not self.is_out(pair_combination(name, other))
+            )
+        return self._partners[name]
 
     def names_allowing(self, count: int, pool: Sequence[str]) -> Sequence[str]:
         """Names that training may show `count` times in one picture."""
