@@ -76,23 +76,12 @@ def load_image(
         raise RequestError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not content:
         raise RequestError(f"{name} is an empty file")
-    try:
-        with warnings.catch_warnings():
-            # Our own, lower limit is checked below, with a sentence of its own.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(BytesIO(content), formats=FORMATS)
-    except Image.DecompressionBombError:
-        assert Image.MAX_IMAGE_PIXELS is not None
-        raise RequestError(
-            f"{name} is too large: it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels and the limit is "
-            f"{max_pixels:,}; scale it down"
-        ) from None
-    except UnidentifiedImageError:
-        raise RequestError(f"{name} is not a {_FORMAT_NAMES} image, or its header is damaged") from None
-    except _DAMAGE as error:
-        raise RequestError(f"{name} has a damaged header: {error}") from error
-    with image:
-        return _standard(image, name, max_pixels, min_side, background)
+    with warnings.catch_warnings():
+        # Pillow warns of large headers, which are judged here, and of damaged EXIF tags, which are not needed.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _open(content, name, max_pixels) as image:
+            return _standard(image, name, max_pixels, min_side, background)
 
 
 def load_mask(source: ImageInput, size: Size) -> Image.Image:
@@ -133,6 +122,21 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, str]) 
         info.add_text(key, text)
     with atomic_path(path) as part:
         image.save(part, format="PNG", pnginfo=info)
+
+
+def _open(content: bytes, name: str, max_pixels: int) -> Image.Image:
+    try:
+        return Image.open(BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError:
+        assert Image.MAX_IMAGE_PIXELS is not None
+        raise RequestError(
+            f"{name} is too large: it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels and the limit is "
+            f"{max_pixels:,}; scale it down"
+        ) from None
+    except UnidentifiedImageError:
+        raise RequestError(f"{name} is not a {_FORMAT_NAMES} image, or its header is damaged") from None
+    except _DAMAGE as error:
+        raise RequestError(f"{name} has a damaged header: {error}") from error
 
 
 def _standard(
