@@ -31,6 +31,8 @@ from dreamomni.evaluation.segment import (
 from dreamomni.evaluation.templates import Placement, Template, TemplateBank
 from dreamomni.tasks.geometry import Box
 
+CHECKER_VERSION = 1
+"""Raised whenever a change here, in the templates or in the scorers can change a verdict."""
 MIN_SCORE = 0.60
 """Least explained share of a region's contrast for it to get a name."""
 MAX_COLOUR_DISTANCE = 26.0
