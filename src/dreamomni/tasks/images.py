@@ -77,7 +77,7 @@ def load_image(
     if not content:
         raise RequestError(f"{name} is an empty file")
     with warnings.catch_warnings():
-        # Pillow warns of large headers, which are judged here, and of damaged EXIF tags, which are not needed.
+        # Pillow warns of large headers, which are judged here, and of damaged EXIF, which is not needed.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with _open(content, name, max_pixels) as image:
