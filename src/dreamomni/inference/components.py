@@ -11,7 +11,7 @@ from transformers import Qwen2VLForConditionalGeneration
 from dreamomni.errors import ModelError
 from dreamomni.models.components import load_component
 from dreamomni.models.transformer import DreamOmniTransformer2DModel
-from dreamomni.models.vlm import ImageOnlyQwenVLProcessor
+from dreamomni.models.processor import ImageOnlyQwenVLProcessor
 
 _NETWORKS = {
     "transformer": DreamOmniTransformer2DModel,

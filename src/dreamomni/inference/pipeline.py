@@ -26,7 +26,8 @@ from dreamomni.inference.plan import Plan, doubts, make_plan
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.folder import CARD_NAME, ModelCard, read_card
 from dreamomni.models.transformer import DOWNSAMPLING, DreamOmniTransformer2DModel
-from dreamomni.models.vlm import ImageOnlyQwenVLProcessor, VLMEncoder
+from dreamomni.models.processor import ImageOnlyQwenVLProcessor
+from dreamomni.models.vlm import VLMEncoder
 from dreamomni.runtime import versions
 from dreamomni.storage import write_json
 from dreamomni.tasks.geometry import Size

@@ -1,7 +1,7 @@
 """A model on disk: the parts of its folder, the card that says what it learned, and the writer of both.
 
-The layout is diffusers' (`model_index.json` and one folder per component) plus `card.json`. Loading is the business
-of `dreamomni.inference.loading`; this module writes, and reads nothing but the card.
+The layout is diffusers' (`model_index.json` and one folder per component) plus `card.json`. Loading is the
+business of `dreamomni.inference.loading`; this module writes, and reads nothing but the card.
 """
 
 import copy
@@ -27,7 +27,7 @@ COMPONENTS: Mapping[str, tuple[str, str]] = {
     "transformer": ("dreamomni.models.transformer", "DreamOmniTransformer2DModel"),
     "vae": ("diffusers", "AutoencoderKL"),
     "text_encoder": ("transformers", "Qwen2VLForConditionalGeneration"),
-    "processor": ("dreamomni.models.vlm", "ImageOnlyQwenVLProcessor"),
+    "processor": ("dreamomni.models.processor", "ImageOnlyQwenVLProcessor"),
     "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler"),
 }
 """Component -> (module, class), as `model_index.json` records them."""
