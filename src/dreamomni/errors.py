@@ -31,7 +31,7 @@ class ModelError(DreamOmniError):
 
 
 class TrainingError(DreamOmniError):
-    """A training run that cannot go on: a loss that is not finite, or a run folder in use by another trainer."""
+    """A training run that cannot go on: its loss is not finite, or another trainer uses its folder."""
 
 
 class OutputError(DreamOmniError):
