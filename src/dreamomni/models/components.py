@@ -13,7 +13,7 @@ from torch import nn
 
 from dreamomni.errors import ModelError
 
-_LOADING_ERRORS = (
+LOADING_ERRORS = (
     OSError,
     ValueError,
     RuntimeError,
@@ -61,7 +61,7 @@ def load_component(
             use_safetensors=True,
             output_loading_info=True,
         )
-    except _LOADING_ERRORS as error:
+    except LOADING_ERRORS as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ModelError(f"{where} cannot be loaded as {cls.__name__}: {reason}") from error
     for key, problem in (
