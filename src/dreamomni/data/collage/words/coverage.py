@@ -21,7 +21,7 @@ def coverage(recipe: CollageRecipe, world: World) -> Iterator[str]:
     colour = next(iter(world.colours))
     for template in templates:
         for verb in ("is", "are") if "{is}" in template else ("",):
-            text = _FIELD.sub(f"the {colour} {names[0]}", template.replace("{is}", verb)).strip()
+            text = _FIELD.sub(f"the {colour} {names[0]}", template.replace("{is}", verb).replace("{b}", "")).strip()
             if text:
                 yield text
                 yield as_sentence(text)
