@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from dreamomni.inference.pipeline import DreamOmniPipeline
     from dreamomni.tasks.request import EditRequest, TextToImageRequest
 
-MODEL_HELP = "a packaged model (mini), a local model folder, or a hub id (default: %(default)s)"
+MODEL_HELP = "a packaged model, a folder, or a hub id (default: %(default)s)"
 
 
 def positive_int(text: str) -> int:
@@ -50,9 +50,15 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_pipeline(args: argparse.Namespace) -> "DreamOmniPipeline":
     """Load the model that `--model` names onto the device that the arguments name."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
     from dreamomni.inference.pipeline import DreamOmniPipeline
     from dreamomni.runtime import pick_device, pick_dtype, set_threads
 
+    # Both libraries draw bars of their own while loading, which would break up ours.
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     set_threads(args.threads)
     device = pick_device(args.device)
     pipe = DreamOmniPipeline.from_pretrained(args.model, torch_dtype=pick_dtype(args.dtype, device)).to(

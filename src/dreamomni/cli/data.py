@@ -57,8 +57,8 @@ def run_sample(args: argparse.Namespace) -> int:
     from dreamomni.inference.output import make_folder
 
     engine = CollageEngine(load_recipe(args.recipe, CollageRecipe, args.overrides), split=args.split)
-    folder = make_folder(Path(args.out))
     samples = [engine.sample(args.seed, index, kind=args.kind) for index in range(args.num_samples)]
+    folder = make_folder(Path(args.out))
     write_samples(samples, folder)
     return _show(samples, folder)
 
