@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeFloat, model_validator
 
 from dreamomni.config import StrictConfig, load_recipe
 from dreamomni.data.collage.recipe import CollageRecipe
@@ -113,14 +113,16 @@ class VlmTaskConfig(StrictConfig):
     data: str = "mini-world"
     init_from: str | None = None
     """Folder of a saved encoder to start from; None builds the mini one with a tokenizer of its own."""
-    num_corpus_texts: int = Field(20_000, gt=0)
+    num_corpus_texts: int = Field(8_000, gt=0)
     """Texts the tokenizer is trained on."""
     vocab_size: int = Field(1024, gt=300)
-    mixture: dict[Literal["caption", "question", "text"], float] = {
+    mixture: dict[Literal["caption", "question", "edit", "text"], NonNegativeFloat] = {
         "caption": 1.0,
-        "question": 2.0,
+        "question": 1.5,
+        "edit": 1.0,
         "text": 1.0,
     }
+    """How often: describe a picture; answer about it; say what an instruction makes of it; words alone."""
     num_probe_questions: int = Field(128, ge=0)
     """Fixed held-out questions whose answers are scored whenever samples are drawn."""
 
