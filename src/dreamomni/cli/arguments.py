@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dreamomni.inference.pipeline import DreamOmniPipeline
-    from dreamomni.tasks.request import EditRequest, TextToImageRequest
+    from dreamomni.tasks.request import Request
 
 MODEL_HELP = "a packaged model, a folder, or a hub id (default: %(default)s)"
 
@@ -68,7 +68,7 @@ def load_pipeline(args: argparse.Namespace) -> "DreamOmniPipeline":
     return pipe
 
 
-def produce(request: "TextToImageRequest | EditRequest", args: argparse.Namespace) -> int:
+def produce(request: "Request", args: argparse.Namespace) -> int:
     """Serve one request and write its pictures; what can fail early does so before the model is loaded."""
     from dreamomni.inference.output import check_outputs, output_paths, save_result
 

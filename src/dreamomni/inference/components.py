@@ -10,8 +10,8 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from dreamomni.errors import ModelError
 from dreamomni.models.components import load_component
-from dreamomni.models.transformer import DreamOmniTransformer2DModel
 from dreamomni.models.processor import ImageOnlyQwenVLProcessor
+from dreamomni.models.transformer import DreamOmniTransformer2DModel
 
 _NETWORKS = {
     "transformer": DreamOmniTransformer2DModel,

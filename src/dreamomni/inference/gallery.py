@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -27,15 +28,18 @@ from dreamomni.tasks.result import ImageResult
 PROMPTS = (
     "two red stars above a blue house",
     "a purple umbrella",
-    "an orange cat and a blue balloon",
-    "a yellow fish to the left of a green boat",
-    "three pink hearts",
-    "a brown tree to the right of a red car",
-    "a green apple",
-    "a blue moon above a yellow boat",
-    "a red mushroom and a pink flower",
-    "four purple stars",
+    "an orange fish and a blue cup",
+    "a yellow fish to the left of a green car",
+    "three red hearts",
+    "a green tree to the right of a red car",
+    "a blue cup",
+    "a purple star above a yellow umbrella",
+    "a red house and a green tree",
+    "an orange heart below a blue fish",
 )
+_PROMPT_NAMES = frozenset({"star", "house", "umbrella", "fish", "cup", "car", "heart", "tree"})
+_PROMPT_COLOURS = frozenset({"red", "blue", "purple", "orange", "yellow", "green"})
+WORD_KINDS = ("colors", "position", "color_attribution", "counting", "two")
 EDIT_KINDS = ("add", "remove", "replace")
 NUM_EDITS_PER_KIND = 3
 DEFAULT_WORLD = "mini-world"
@@ -80,31 +84,16 @@ def make_exhibits(
     pipe: DreamOmniPipeline, *, seed: int = 0, on_progress: Progress | None = None
 ) -> list[Exhibit]:
     """Make every picture of the gallery with one model; tasks that it did not learn are left out."""
-    words = [("words", f"words-{number:02d}", prompt) for number, prompt in enumerate(PROMPTS, start=1)]
-    requests: list[Request] = [TextToImageRequest(prompt=prompt, seed=seed) for _, _, prompt in words]
-    shown = [(kind, name, None, None) for kind, name, _ in words]
-    made = list(zip(shown, _serve(pipe, requests, "pictures from words", on_progress), strict=True))
-    asked: list[Request] = list(requests)
+    engine = CollageEngine(load_recipe(pipe.card.world or DEFAULT_WORLD, CollageRecipe), split="held_out")
+    asked = _ask_words(engine, seed)
+    results = _serve(pipe, asked, "pictures from words", on_progress)
     if "edit" in pipe.card.tasks:
-        engine = CollageEngine(load_recipe(pipe.card.world or DEFAULT_WORLD, CollageRecipe), split="held_out")
-        samples = [
-            (kind, f"{kind}-{number:02d}", engine.sample(seed, index * 100 + number, kind=kind))
-            for index, kind in enumerate(EDIT_KINDS)
-            for number in range(1, NUM_EDITS_PER_KIND + 1)
-        ]
-        edits: list[Request] = [
-            EditRequest(prompt=sample.instruction, images=(Image.fromarray(sample.images[0]),), seed=seed)
-            for _, _, sample in samples
-        ]
-        known = [
-            (kind, name, Image.fromarray(sample.images[0]), Image.fromarray(sample.target))
-            for kind, name, sample in samples
-        ]
-        made += list(zip(known, _serve(pipe, edits, "edits", on_progress), strict=True))
+        edits = _ask_edits(engine, seed)
+        results += _serve(pipe, edits, "edits", on_progress)
         asked += edits
     return [
-        Exhibit(name, kind, request, result, source, truth)
-        for request, ((kind, name, source, truth), result) in zip(asked, made, strict=True)
+        Exhibit(one.name, one.kind, one.request, result, one.source, one.truth)
+        for one, result in zip(asked, results, strict=True)
     ]
 
 
@@ -141,10 +130,6 @@ def draw_gallery(exhibits: Sequence[Exhibit], title: str) -> Image.Image:
     words = [exhibit for exhibit in exhibits if exhibit.source is None]
     edits = [exhibit for exhibit in exhibits if exhibit.source is not None]
     sections = [("From words", words, 5), ("Edits: source, result, ground truth", edits, 3)]
-    # Edits are shown with a column for each kind, so that rows read across and kinds read down.
-    by_kind = [[exhibit for exhibit in edits if exhibit.kind == kind] for kind in EDIT_KINDS]
-    if edits and len({len(column) for column in by_kind}) == 1:
-        sections[1] = (sections[1][0], [exhibit for row in zip(*by_kind, strict=True) for exhibit in row], 3)
     cards = [(heading, _cards(some, columns), columns) for heading, some, columns in sections if some]
 
     height = (
@@ -210,9 +195,45 @@ font-size: 12px; }} </style>
 """
 
 
+class _Asked(NamedTuple):
+    """An exhibit before its result."""
+
+    name: str
+    kind: str
+    request: Request
+    source: Image.Image | None = None
+    truth: Image.Image | None = None
+
+
+def _ask_words(engine: CollageEngine, seed: int) -> list[_Asked]:
+    prompts = list(PROMPTS)
+    if not (set(engine.names) >= _PROMPT_NAMES and set(engine.colours) >= _PROMPT_COLOURS):
+        kinds = [WORD_KINDS[number % len(WORD_KINDS)] for number in range(len(PROMPTS))]
+        prompts = [engine.sample(seed, number, kind=kind).instruction for number, kind in enumerate(kinds)]
+    return [
+        _Asked(f"words-{number:02d}", "words", TextToImageRequest(prompt=prompt, seed=seed))
+        for number, prompt in enumerate(prompts, start=1)
+    ]
+
+
+def _ask_edits(engine: CollageEngine, seed: int) -> list[_Asked]:
+    asked = []
+    for number in range(1, NUM_EDITS_PER_KIND + 1):
+        for place, kind in enumerate(EDIT_KINDS):
+            # An index of its own for every edit: kinds of one index share their things and their ground.
+            sample = engine.sample(seed, 100 * place + number, kind=kind)
+            source = Image.fromarray(sample.images[0])
+            request = EditRequest(prompt=sample.instruction, images=(source,), seed=seed)
+            asked.append(
+                _Asked(f"{kind}-{number:02d}", kind, request, source, Image.fromarray(sample.target))
+            )
+    return asked
+
+
 def _serve(
-    pipe: DreamOmniPipeline, requests: Sequence[Request], what: str, on_progress: Progress | None
+    pipe: DreamOmniPipeline, asked: Sequence[_Asked], what: str, on_progress: Progress | None
 ) -> list[ImageResult]:
+    requests = [one.request for one in asked]
     total = pipe.card.num_inference_steps
     if on_progress is None:
         return pipe.run_batch(requests)

@@ -25,8 +25,8 @@ from dreamomni.inference.loading import hash_model, resolve_model
 from dreamomni.inference.plan import Plan, doubts, make_plan
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.folder import CARD_NAME, ModelCard, read_card
-from dreamomni.models.transformer import DOWNSAMPLING, DreamOmniTransformer2DModel
 from dreamomni.models.processor import ImageOnlyQwenVLProcessor
+from dreamomni.models.transformer import DOWNSAMPLING, DreamOmniTransformer2DModel
 from dreamomni.models.vlm import VLMEncoder
 from dreamomni.runtime import versions
 from dreamomni.storage import write_json
