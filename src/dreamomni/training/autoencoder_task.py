@@ -102,10 +102,9 @@ def build_autoencoder(config: AutoencoderTaskConfig) -> Autoencoder:
     if config.init_from is not None:
         return Autoencoder.from_pretrained(config.init_from)
     layout = dict(MINI_VAE_CONFIG)
-    if config.block_out_channels is not None:
-        layout["block_out_channels"] = config.block_out_channels
-    if config.layers_per_block is not None:
-        layout["layers_per_block"] = config.layers_per_block
+    for setting in ("block_out_channels", "layers_per_block", "norm_num_groups"):
+        if getattr(config, setting) is not None:
+            layout[setting] = getattr(config, setting)
     return Autoencoder(AutoencoderKL.from_config(layout))
 
 

@@ -95,6 +95,7 @@ class AutoencoderTaskConfig(StrictConfig):
     block_out_channels: tuple[int, ...] | None = None
     """None keeps the mini layout."""
     layers_per_block: int | None = Field(None, gt=0)
+    norm_num_groups: int | None = Field(None, gt=0)
     l1_weight: float = Field(1.0, ge=0)
     mse_weight: float = Field(1.0, ge=0)
     edge_weight: float = Field(0.5, ge=0)

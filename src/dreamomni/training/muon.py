@@ -1,7 +1,7 @@
 """Muon: momentum made orthogonal by Newton-Schulz steps, for hidden matrices. AdamW keeps everything else.
 
 torch has one too; it always works in bfloat16, which a CPU without bf16 units emulates a hundred times
-slower, and matrix by matrix. This one takes the precision of the hardware and steps equal shapes together.
+slower, and matrix by matrix. This one takes the precision of the hardware, and equal shapes in one go.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dreamomni.runtime import native_bf16
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Steep at zero, so few steps do; singular values end near 1, within 0.3."""
+"""Steep at zero, so few steps do."""
 _NUM_STEPS = 5
 
 

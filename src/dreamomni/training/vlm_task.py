@@ -20,7 +20,8 @@ from dreamomni.config import load_recipe
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import EDIT_KINDS, CollageRecipe
 from dreamomni.errors import ConfigError
-from dreamomni.models.vlm import IGNORED_LABEL, VLMEncoder, build_mini_vlm
+from dreamomni.models.processor import IGNORED_LABEL
+from dreamomni.models.vlm import VLMEncoder, build_mini_vlm
 from dreamomni.seeding import derive_seed, generator
 from dreamomni.training.config import TrainingConfig, VlmTaskConfig
 from dreamomni.training.pictures import text_sheet
