@@ -39,7 +39,7 @@ PROMPTS = (
 )
 _PROMPT_NAMES = frozenset({"star", "house", "umbrella", "fish", "cup", "car", "heart", "tree"})
 _PROMPT_COLOURS = frozenset({"red", "blue", "purple", "orange", "yellow", "green"})
-WORD_KINDS = ("colors", "position", "color_attribution", "counting", "two")
+WORD_KINDS = ("colors", "position", "color_attribution", "two")
 EDIT_KINDS = ("add", "remove", "replace")
 NUM_EDITS_PER_KIND = 3
 DEFAULT_WORLD = "mini-world"
@@ -84,11 +84,11 @@ def make_exhibits(
     pipe: DreamOmniPipeline, *, seed: int = 0, on_progress: Progress | None = None
 ) -> list[Exhibit]:
     """Make every picture of the gallery with one model; tasks that it did not learn are left out."""
-    engine = CollageEngine(load_recipe(pipe.card.world or DEFAULT_WORLD, CollageRecipe), split="held_out")
-    asked = _ask_words(engine, seed)
+    world = load_recipe(pipe.card.world or DEFAULT_WORLD, CollageRecipe)
+    asked = _ask_words(world, seed)
     results = _serve(pipe, asked, "pictures from words", on_progress)
     if "edit" in pipe.card.tasks:
-        edits = _ask_edits(engine, seed)
+        edits = _ask_edits(world, seed)
         results += _serve(pipe, edits, "edits", on_progress)
         asked += edits
     return [
@@ -205,7 +205,8 @@ class _Asked(NamedTuple):
     truth: Image.Image | None = None
 
 
-def _ask_words(engine: CollageEngine, seed: int) -> list[_Asked]:
+def _ask_words(world: CollageRecipe, seed: int) -> list[_Asked]:
+    engine = _engine(world, WORD_KINDS)
     prompts = list(PROMPTS)
     if not (set(engine.names) >= _PROMPT_NAMES and set(engine.colours) >= _PROMPT_COLOURS):
         kinds = [WORD_KINDS[number % len(WORD_KINDS)] for number in range(len(PROMPTS))]
@@ -216,7 +217,8 @@ def _ask_words(engine: CollageEngine, seed: int) -> list[_Asked]:
     ]
 
 
-def _ask_edits(engine: CollageEngine, seed: int) -> list[_Asked]:
+def _ask_edits(world: CollageRecipe, seed: int) -> list[_Asked]:
+    engine = _engine(world, EDIT_KINDS)
     asked = []
     for number in range(1, NUM_EDITS_PER_KIND + 1):
         for place, kind in enumerate(EDIT_KINDS):
@@ -228,6 +230,12 @@ def _ask_edits(engine: CollageEngine, seed: int) -> list[_Asked]:
                 _Asked(f"{kind}-{number:02d}", kind, request, source, Image.fromarray(sample.target))
             )
     return asked
+
+
+def _engine(world: CollageRecipe, kinds: Sequence[str]) -> CollageEngine:
+    """The held-out split, which a small world may have for these kinds and not for others."""
+    mixture = dict.fromkeys(kinds, 1.0)
+    return CollageEngine(world.model_copy(update={"mixture": mixture}), split="held_out")
 
 
 def _serve(
