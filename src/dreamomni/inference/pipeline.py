@@ -151,6 +151,7 @@ class DreamOmniPipeline(DiffusionPipeline):
                 members, stages.to_uint8(self._decode(latents, size)).numpy(), strict=True
             ):
                 images[number].append(Image.fromarray(array))
+        self.maybe_free_model_hooks()
         return [
             ImageResult(images=tuple(own), provenance=self._provenance(plan))
             for plan, own in zip(plans, images, strict=True)

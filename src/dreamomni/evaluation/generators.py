@@ -1,0 +1,39 @@
+"""What answers evaluation cases: a pipeline as the plain function that the runner asks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from dreamomni.evaluation.cases import EvalCase
+from dreamomni.evaluation.runner import Generate, Pixels
+from dreamomni.inference.pipeline import DreamOmniPipeline
+from dreamomni.tasks.request import Request, parse_request
+
+
+def from_pipeline(
+    pipe: DreamOmniPipeline,
+    *,
+    num_inference_steps: int | None = None,
+    guidance_scale: float | None = None,
+    image_guidance_scale: float | None = None,
+) -> Generate:
+    """Return a function that answers a batch of cases with one model; None leaves an option to its card.
+
+    Tasks that the model did not learn are answered with None, so that they count as missing and not as an error.
+    """
+    options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
+
+    def request_of(case: EvalCase) -> Request:
+        asked = {"task": case.task, "prompt": case.prompt, "seed": case.seed, **options}
+        if case.images:
+            images = tuple(Image.fromarray(image) for image in case.images)
+            return parse_request(asked | {"images": images, "image_guidance_scale": image_guidance_scale})
+        return parse_request(asked | {"size": case.size})
+
+    def generate(cases: Sequence[EvalCase]) -> list[Pixels | None]:
+        known = [case for case in cases if case.task in pipe.card.tasks]
+        results = iter(pipe.run_batch([request_of(case) for case in known]))
+        return [np.array(next(results).images[0]) if case in known else None for case in cases]
+
+    return generate
