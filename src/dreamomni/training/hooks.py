@@ -83,15 +83,15 @@ class BaseHook:
 
 
 class Console(BaseHook):
-    """A progress bar on a terminal, a line every `log_every` steps elsewhere: loss, samples/s, time left."""
+    """A progress bar on a terminal, elsewhere a line every `log_every` steps: mean loss, samples/s, time."""
 
     def __init__(self, log_every: int) -> None:
         self.log_every = log_every
         self._bar: Progress | None = None
         self._bar_task: TaskID | None = None
         self._since = (0.0, 0)
-        self._smooth: float | None = None
-        self._rate = 0.0
+        self._losses: list[float] = []
+        self._rate = self._loss = 0.0
 
     def on_start(self, step: int) -> None:
         """Start the clock."""
@@ -99,7 +99,7 @@ class Console(BaseHook):
 
     def on_step(self, report: StepReport) -> None:
         """Show the step when its turn has come."""
-        self._smooth = report.loss if self._smooth is None else 0.98 * self._smooth + 0.02 * report.loss
+        self._losses.append(report.loss)
         due = report.step % self.log_every == 0 or report.step == report.max_steps
         if sys.stderr.isatty():
             self._show(report, due)
@@ -110,7 +110,7 @@ class Console(BaseHook):
                 f"{name} {value:.4g}" for name, value in report.values().items() if name != "loss"
             )
             sys.stderr.write(
-                f"step {report.step}/{report.max_steps}  loss {self._smooth:.4f}  {numbers}  "
+                f"step {report.step}/{report.max_steps}  loss {self._loss:.4f}  {numbers}  "
                 f"{self._rate:.1f} samples/s  {_clock(left)} left\n"
             )
             sys.stderr.flush()
@@ -136,13 +136,15 @@ class Console(BaseHook):
         if due:
             self._measure(report)
         assert self._bar_task is not None
-        self._bar.update(self._bar_task, completed=report.step, loss=self._smooth, rate=self._rate)
+        self._bar.update(self._bar_task, completed=report.step, loss=self._loss, rate=self._rate)
 
     def _measure(self, report: StepReport) -> None:
         then, step = self._since
         now = time.monotonic()
         self._rate = (report.step - step) * report.batch_size / max(now - then, 1e-9)
         self._since = (now, report.step)
+        self._loss = sum(self._losses) / len(self._losses)
+        self._losses.clear()
 
 
 class MetricsFile(BaseHook):

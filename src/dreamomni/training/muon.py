@@ -18,7 +18,7 @@ _NUM_STEPS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised, scaled to the RMS that AdamW's update has (0.2), with decoupled decay.
+    """Nesterov momentum, orthogonalised, scaled to the RMS of AdamW's update (0.2), with decoupled decay.
 
     Args:
         params: 2-D parameters.

@@ -1,0 +1,6 @@
+"""Makes `toy_training` (tests/support) importable here, as it is in the processes that tests start and kill."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
