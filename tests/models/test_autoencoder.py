@@ -120,8 +120,15 @@ def test_truncated_weights(folder: Path) -> None:
 
 def test_config_that_is_not_json(folder: Path) -> None:
     (folder / "vae/config.json").write_text("{")
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="is not JSON"):
         Autoencoder.from_pretrained(folder, "vae")
+
+
+def test_config_of_another_class(folder: Path) -> None:
+    for config in ('{"_class_name": "UNet2DModel"}', "[1]"):
+        (folder / "vae/config.json").write_text(config)
+        with pytest.raises(ModelError, match="'AutoencoderKL' is needed"):
+            Autoencoder.from_pretrained(folder, "vae")
 
 
 def test_config_of_another_width(folder: Path) -> None:

@@ -4,6 +4,7 @@ diffusers and transformers raise a dozen exception types for a bad folder, and o
 weight, which then stays random. Here both become one error, for the classes of both libraries.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,8 @@ def load_component(
     looks_local = Path(source).exists() or Path(source).is_absolute() or str(source).startswith((".", "~"))
     if looks_local and not folder.is_dir():
         raise ModelError(f"{where} is not a folder, so there is no {cls.__name__} to load: check the path")
-    if looks_local and not (folder / "config.json").is_file():
-        raise ModelError(f"{where} holds no config.json, so it is not a folder of {cls.__name__}")
+    if looks_local:
+        _check_config(folder / "config.json", cls)
     try:
         model, report = cls.from_pretrained(
             str(source),
@@ -75,6 +76,24 @@ def load_component(
     if names := non_finite_weights(model):
         raise ModelError(f"{where} is damaged: {len(names)} weights hold NaN or infinity ({_some(names)})")
     return model.eval()
+
+
+def _check_config(path: Path, cls: Any) -> None:
+    """Refuse the config of another class: a model of any size might be built from it and filled at random."""
+    if not path.is_file():
+        raise ModelError(f"{path.parent} holds no config.json, so it is not a folder of {cls.__name__}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON: {error}") from None
+    config = config if isinstance(config, dict) else {}
+    transformers_config = getattr(cls, "config_class", None)
+    if transformers_config is not None:
+        expected, found = transformers_config.model_type, config.get("model_type")
+    else:
+        expected, found = cls.__name__, config.get("_class_name")
+    if found != expected:
+        raise ModelError(f"{path} describes a model of kind {found!r}, but {expected!r} is needed")
 
 
 def non_finite_weights(module: nn.Module) -> list[str]:

@@ -73,10 +73,11 @@ def train_tokenizer(corpus: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
     tokenizer = Qwen2Tokenizer(
         vocab=learned["vocab"],
         merges=[tuple(merge) for merge in learned["merges"]],
-        eos_token=END_OF_TURN,
         pad_token=END_OF_TEXT,
     )
     tokenizer.add_special_tokens({"additional_special_tokens": list(CONTROL_TOKENS)})
+    # Not above: the constructor would give it the first id.
+    tokenizer.eos_token = END_OF_TURN
     return tokenizer
 
 

@@ -318,11 +318,12 @@ def build_mini_vlm(
     vision_width: int = 96,
     vision_depth: int = 3,
     vision_heads: int = 4,
+    merge_size: int = 2,
     seed: int = 0,
 ) -> VLMEncoder:
     """Return a new small Qwen2-VL, about 2 M parameters, with its own tokenizer and random weights.
 
-    One image token stands for 16x16 pixels; a 64x64 image is read as it is, in 16 tokens.
+    One image token stands for `8 * merge_size` pixels each way: a 64x64 image is read as it is, in 16 tokens.
 
     Args:
         corpus: Texts to train the tokenizer on.
@@ -335,6 +336,7 @@ def build_mini_vlm(
         vision_width: Width of the vision transformer.
         vision_depth: Its blocks.
         vision_heads: Its heads.
+        merge_size: Patches of 8 pixels per image token on each axis.
         seed: Of the random weights.
     """
     tokenizer = train_tokenizer(corpus, vocab_size)
@@ -367,7 +369,7 @@ def build_mini_vlm(
             "hidden_size": hidden_size,
             "mlp_ratio": 4,
             "patch_size": 8,
-            "spatial_merge_size": 2,
+            "spatial_merge_size": merge_size,
             "temporal_patch_size": 2,
         },
         image_token_id=control(IMAGE_PAD),
@@ -377,7 +379,11 @@ def build_mini_vlm(
         tie_word_embeddings=True,
     )
     image_processor = Qwen2VLImageProcessorPil(
-        patch_size=8, merge_size=2, temporal_patch_size=2, min_pixels=16 * 16, max_pixels=512 * 512
+        patch_size=8,
+        merge_size=merge_size,
+        temporal_patch_size=2,
+        min_pixels=(8 * merge_size) ** 2,
+        max_pixels=512 * 512,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
