@@ -1,4 +1,4 @@
-"""The cases of the world evaluation: prompts and edits of a collage recipe on seeds that training never uses."""
+"""The cases of the world evaluation: prompts and edits on seeds that training never uses."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ from dreamomni.seeding import derive_seed
 from dreamomni.tasks.geometry import Size
 
 EVALUATION_SEED = 20_412
-"""Default root of all evaluation draws. The seeds derived from it are 64-bit hashes, so none equals a seed that a
-person would type into a training recipe."""
+"""Default root of all evaluation draws. The seeds derived from it are 64-bit hashes: no one would type them
+into a training recipe."""
 
 KINDS: tuple[str, ...] = (*T2I_METRICS, *EDIT_METRICS)
 
@@ -69,8 +69,8 @@ def make_cases(
 
     Args:
         recipe: the world. Kinds with no weight in its mixture are left out.
-        split: "held_out" shows combinations that training never saw wherever the kind can; "train" those it may
-            have seen, on fresh seeds.
+        split: "held_out" shows combinations that training never saw wherever the kind can; "train" those
+            that it may have seen, on fresh seeds.
         num_cases_per_kind: how many of each kind.
         seed: root of all draws.
 

@@ -28,7 +28,8 @@ def blank(cases: Sequence[WorldCase]) -> list[Image | None]:
 def noise(cases: Sequence[WorldCase]) -> list[Image | None]:
     """Uniform noise from each case's own seed."""
     return [
-        generator(case.case.seed, "noise").integers(0, 256, case.truth.shape, dtype=np.uint8) for case in cases
+        generator(case.case.seed, "noise").integers(0, 256, case.truth.shape, dtype=np.uint8)
+        for case in cases
     ]
 
 

@@ -1,8 +1,8 @@
-"""The eye of the world evaluation: which things, of which colour, lie where in a picture of the collage world.
+"""The eye of the world evaluation: which things, of which colour, lie where in a picture of a world.
 
-Analysis by synthesis. The background is fitted, what stands out of it is cut into regions, and every region is
-explained by the sticker template that, placed, scaled, blurred and coloured as well as possible, leaves the
-least of it unexplained: outline and inner pattern count alike, in CIE L*a*b*. A region that no template
+Analysis by synthesis. The background is fitted, what stands out of it is cut into regions, and every region
+is explained by the sticker template that, placed, scaled, blurred and coloured as well as possible, leaves
+the least of it unexplained: outline and inner pattern count alike, in CIE L*a*b*. A region that no template
 explains well is a detection without a name ("unreadable"); it is never called the nearest thing.
 docs/log/2026-11-21-world-checker.md has its confusion numbers on rendered truth and on degraded pictures.
 """
@@ -33,8 +33,10 @@ from dreamomni.tasks.geometry import Box
 
 CHECKER_VERSION = 1
 """Raised whenever a change here, in the templates or in the scorers can change a verdict."""
-MIN_SCORE = 0.60
+MIN_SCORE = 0.82
 """Least explained share of a region's contrast for it to get a name."""
+MAX_RIVAL = 0.85
+"""The best name must leave at most this share of what the best template of any other name leaves."""
 MAX_COLOUR_DISTANCE = 26.0
 """CIE76 distance of the measured fill from the nearest palette colour beyond which the colour is unclear."""
 MIN_GROUND_SHARE = 0.2
@@ -102,6 +104,13 @@ class _Fit(NamedTuple):
     colour: Array
     unexplained: float
     energy: float
+    rival: float = 1.0
+    """What the best template of another name leaves."""
+
+    @property
+    def readable(self) -> bool:
+        """Whether the template may give its name: it explains much, and clearly more than any other name."""
+        return 1 - self.unexplained >= MIN_SCORE and self.unexplained <= MAX_RIVAL * self.rival
 
 
 _Reading = list[tuple[Mask, _Fit]]
@@ -156,7 +165,7 @@ class _Picture:
             parts = [part for part in parts if not is_speck(part, self.height, self.width)]
             if 2 <= len(parts) <= 6:
                 reading = [(part, self.fit(part, others | (region & ~part))) for part in parts]
-                if all(1 - fit.unexplained >= MIN_SCORE for _, fit in reading):
+                if all(fit.readable for _, fit in reading):
                     candidates.append(reading)
         return max(candidates, key=_quality)
 
@@ -222,7 +231,7 @@ class _Picture:
         score = max(0.0, 1.0 - fit.unexplained)
         colour, distance = nearest_colour(fit.colour, self.vocabulary.palette)
         return Detection(
-            name=fit.template.name if score >= MIN_SCORE else None,
+            name=fit.template.name if fit.readable else None,
             colour=colour if distance <= MAX_COLOUR_DISTANCE else None,
             box=box,
             mask=mask,
@@ -260,17 +269,22 @@ class _Trial:
 
     def search(self, fits: list[_Fit]) -> _Fit:
         """Refine all guesses in ever smaller steps, dropping those that fall clearly behind."""
+        known: dict[str, float] = {}
         for step in (1.0, 0.5, 0.25):
             fits = sorted((self.refine(fit, step) for fit in fits), key=lambda fit: fit.unexplained)
+            known.update((fit.template.name, fit.unexplained) for fit in reversed(fits))
             lowest = fits[0].unexplained
             fits = [fit for fit in fits if fit.unexplained <= 1.4 * lowest + 0.02]
             if lowest < 0.25 * (1 - _GOOD):
                 break
-        return fits[0]
+        best = fits[0]
+        return best._replace(
+            rival=min((v for name, v in known.items() if name != best.template.name), default=1.0)
+        )
 
     def refine(self, fit: _Fit, step: float) -> _Fit:
         """Move, scale and blur a template, coordinate by coordinate, while that explains more."""
-        template, best, colour, lowest, energy = fit
+        template, best, colour, lowest, energy, _ = fit
         for _ in range(3):
             before = lowest
             for moved in _neighbours(best, step):

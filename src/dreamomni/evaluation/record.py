@@ -1,4 +1,4 @@
-"""The record of an evaluation: everything that was asked, seen and decided, so that it can be judged again."""
+"""The record of an evaluation: all that was asked, seen and decided, so that it can be judged again."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -46,8 +46,8 @@ class CaseRecord(StrictConfig):
         expectation: what a right picture shows.
         truth: path of the true picture inside the record's folder.
         source: path of the picture to edit, if any.
-        truth_seen: what the checker sees in the true picture. Where its verdict on that is "wrong", the case is
-            unscored for everybody.
+        truth_seen: what the checker sees in the true picture. Where its verdict on that is "wrong", the case
+            is unscored for everybody.
     """
 
     id: str
@@ -156,9 +156,7 @@ def rescore(record: Record) -> Record:
     return record.model_copy(update={"answers": answers, **summarise(record.cases, answers)})
 
 
-def summarise(
-    cases: Iterable[CaseRecord], answers: Mapping[str, tuple[AnswerRecord, ...]]
-) -> dict[str, Any]:
+def summarise(cases: Iterable[CaseRecord], answers: Mapping[str, tuple[AnswerRecord, ...]]) -> dict[str, Any]:
     """All metrics of a record, by their field names.
 
     The group "truth" is measured on every case, also on those whose truth the checker misjudges: it is the

@@ -1,6 +1,7 @@
 """The world evaluation from end to end: draw cases, ask for pictures, look, judge, write the record last.
 
-What makes the pictures comes in as a function, so a pipeline, a remote service and a test are all the same here.
+What makes the pictures comes in as a function, so a pipeline, a remote service and a test
+are all the same here.
 """
 
 import time
@@ -37,7 +38,7 @@ from dreamomni.runtime import versions
 
 Pixels = npt.NDArray[np.uint8]
 Generate = Callable[[Sequence[EvalCase]], Sequence[Pixels | None]]
-"""Cases of one task and one shape in, as many pictures out in the same order; None where none could be made."""
+"""Cases of one task and one shape in, as many pictures out in the same order; None where none was made."""
 
 
 class WorldEvaluation(StrictConfig):
@@ -194,7 +195,9 @@ def _ask(
     shapes: dict[tuple[Any, ...], list[int]] = {}
     for position, member in enumerate(cases):
         case = member.case
-        shapes.setdefault((case.task, case.size, *(image.shape for image in case.images)), []).append(position)
+        shapes.setdefault((case.task, case.size, *(image.shape for image in case.images)), []).append(
+            position
+        )
     pictures: list[Pixels | None] = [None] * len(cases)
     task = bar.add_task(title, total=len(cases))
     for positions in shapes.values():
@@ -225,7 +228,8 @@ def _judge_all(
 ) -> tuple[AnswerRecord, ...]:
     pairs = list(zip(cases, pictures, strict=True))
     return tuple(
-        _judge_one(case, picture, eye, group, folder) for case, picture in _track(bar, pairs, f"judge {group}")
+        _judge_one(case, picture, eye, group, folder)
+        for case, picture in _track(bar, pairs, f"judge {group}")
     )
 
 

@@ -1,10 +1,10 @@
 """Verdicts: does what was seen satisfy what was asked? Pure functions of serialisable facts.
 
-Prompts follow GenEval (commit af4902f): things by name, the most confident ones first; colour of exactly those;
-counting means exactly N of the thing; position by centres with a tenth of the sides as slack. Other extras are
-not punished there, as in GenEval; `exact` is the stricter question whether the picture shows what was asked for
-and nothing else. Edits are stricter than GenEval throughout: what was not to change must still be there, in
-colour and place.
+Prompts follow GenEval (commit af4902f): things by name, the most confident ones first; colour of exactly
+those; counting means exactly N of the thing; position by centres with a tenth of the sides as slack. Other
+extras are not punished there, as in GenEval; `exact` is the stricter question whether the picture shows what
+was asked for and nothing else. Edits are stricter than GenEval throughout: what was not to change must still
+be there, in colour and place.
 """
 
 import math
@@ -26,7 +26,7 @@ PLACE_DISTANCE = 0.2
 LOCATION_SLACK = 0.06
 """Named parts of the canvas are widened by this share of its sides."""
 MASK_MARGIN = 3 / 64
-"""The changed region is widened by this share of the shorter side (3 pixels at 64) before PSNR is measured."""
+"""The changed region is widened by this share of the shorter side (3 px at 64) before PSNR is measured."""
 PSNR_CAP = 60.0
 """dB given to two equal pictures, and the most that any pair gets."""
 
@@ -60,8 +60,8 @@ def judge(expectation: Expectation, seen: Sequence[Seen]) -> Verdict:
 def direction_holds(subject: BoxTuple, predicate: str, other: BoxTuple) -> bool:
     """GenEval's rule: is ``subject`` left of / right of / above / below ``other``?
 
-    The offset of the centres, each axis shortened by a tenth of the summed sides, is divided by the length of the
-    whole offset; its component in the direction must exceed one half. Two directions can hold at once.
+    The offset of the centres, each axis shortened by a tenth of the summed sides, is divided by the length of
+    the whole offset; its component in the direction must exceed one half. Two directions can hold at once.
     """
     dx = (subject[0] + subject[2] - other[0] - other[2]) / 2
     dy = (subject[1] + subject[3] - other[1] - other[3]) / 2
@@ -185,7 +185,10 @@ def _match(expectation: Expectation, seen: Sequence[Seen]) -> list[int | None]:
 
 def _extras(expectation: Expectation, seen: Sequence[Seen]) -> list[str]:
     """What was seen beyond what was asked for and what had to stay."""
-    wanted = [*expectation.kept, *(item for item in expectation.asked for _ in range(item.count))]
+    wanted: list[Asked | Known] = [
+        *expectation.kept,
+        *(item for item in expectation.asked for _ in range(item.count)),
+    ]
     rest = list(seen)
     # Wishes with a colour first: a wish for any colour must not take the thing that only they can have.
     for item in sorted(wanted, key=lambda wish: wish.colour is None):
@@ -226,6 +229,4 @@ def _inside(box: BoxTuple, location: str, expectation: Expectation) -> bool:
     x = (box[0] + box[2]) / 2 / expectation.width
     y = (box[1] + box[3]) / 2 / expectation.height
     x0, y0, x1, y1 = LOCATIONS[location]
-    return (
-        x0 - LOCATION_SLACK <= x <= x1 + LOCATION_SLACK and y0 - LOCATION_SLACK <= y <= y1 + LOCATION_SLACK
-    )
+    return x0 - LOCATION_SLACK <= x <= x1 + LOCATION_SLACK and y0 - LOCATION_SLACK <= y <= y1 + LOCATION_SLACK

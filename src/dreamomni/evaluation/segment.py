@@ -1,4 +1,4 @@
-"""From pixels to regions: the pale background of a world image and the connected regions that stand out of it.
+"""From pixels to regions: the pale background of a world image, and the parts that stand out of it.
 
 Knows nothing of things or words. Distances are CIE76 in CIE L*a*b*.
 """
@@ -41,7 +41,7 @@ class Ground(NamedTuple):
 
 
 def to_lab(rgb: Array) -> Array:
-    """sRGB 0-255 float32 (H, W, 3) to CIE L*a*b*, D65; agrees with `palette.lab` to 0.1."""
+    """Convert sRGB 0-255 float32 (H, W, 3) to CIE L*a*b*, D65; agrees with `palette.lab` to 0.1."""
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb / 255, dtype=np.float32), cv2.COLOR_RGB2LAB))
 
 
@@ -104,20 +104,21 @@ def split_by_colour(image: Array, mask: Mask, palette: Array, smallest: int) -> 
         palette: (N, 3) sRGB of the colours that objects may have.
         smallest: parts with fewer sure pixels are dropped.
     """
-    height, width = mask.shape
     lab = to_lab(cv2.GaussianBlur(image, (0, 0), 0.6))
     colours = to_lab(palette[None])[0]
     distances = np.linalg.norm(lab[:, :, None] - colours, axis=3)
     nearest = np.where(mask & (distances.min(axis=2) < 20), distances.argmin(axis=2), -1)
     cores = []
     for index in range(len(colours)):
-        count, labels, stats, _ = cv2.connectedComponentsWithStats((nearest == index).astype(np.uint8), connectivity=4)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(
+            (nearest == index).astype(np.uint8), connectivity=4
+        )
         cores += [labels == i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= smallest]
     return _nearest_part(mask, cores)
 
 
 def split_by_shape(mask: Mask) -> list[Mask]:
-    """Cut a region at its necks: peaks of the distance to the outside, each pixel to the peak it climbs to."""
+    """Cut a region at its necks: peaks of the distance to the outside, and what is nearest to each."""
     padded = np.pad(mask, 1).astype(np.uint8)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     peak = float(depth.max())

@@ -96,6 +96,4 @@ def unweighted_mean(estimates: Sequence[Estimate]) -> Estimate:
     errors = [estimate.stderr for estimate in estimates if estimate.stderr is not None]
     if len(errors) < len(estimates):
         return Estimate(mean, None, num_scored, num_unscored)
-    return Estimate(
-        mean, math.sqrt(math.fsum(e * e for e in errors)) / len(errors), num_scored, num_unscored
-    )
+    return Estimate(mean, math.sqrt(math.fsum(e * e for e in errors)) / len(errors), num_scored, num_unscored)

@@ -82,7 +82,9 @@ class Template:
             drawn[..., 3] = 1 - layers[..., 4]
             self._drawn[tint] = drawn
         sides = (ground.shape[1], ground.shape[0])
-        warped = cv2.warpAffine(drawn, matrix, sides, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 1))
+        warped = cv2.warpAffine(
+            drawn, matrix, sides, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 1)
+        )
         picture: Array = ground * warped[..., 3:]
         picture += warped[..., :3]
         return picture
@@ -269,6 +271,8 @@ def _pyramid(base: Array) -> tuple[Array, ...]:
     levels = [base]
     for factor in (1.41, 2, 2.83, 4, 5.66):
         size = (max(2, round(base.shape[1] / factor)), max(2, round(base.shape[0] / factor)))
-        parts = [cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (base[..., :3], base[..., 3:])]
+        parts = [
+            cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (base[..., :3], base[..., 3:])
+        ]
         levels.append(np.dstack(parts))
     return tuple(levels)
