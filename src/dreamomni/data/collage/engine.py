@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import cv2
@@ -89,14 +90,22 @@ class CollageEngine:
             ConfigError: There is no such kind.
             DataError: The recipe leaves no room for what this sample must show.
         """
+        stage = self.stage(seed, index, kind)
+        return self._finish(seed, index, stage)
+
+    def stage(self, seed: int, index: int, kind: str | None = None) -> Stage:
+        """Decide all of one sample but its words: what is where, before any pixel exists.
+
+        Arguments and errors are those of `sample`.
+        """
         kind = self._kind(seed, index, kind)
         canvas = Draws(*self._path(seed, index), "canvas")
         size = canvas.pick(self.recipe.size)
         background = self._draw_background(canvas)
         for attempt in range(_ATTEMPTS):
-            stage = self._stage(kind, size, background, self._path(seed, index), attempt)
+            stage = self._attempt(kind, size, background, self._path(seed, index), attempt)
             if stage is not None:
-                return self._finish(kind, seed, index, stage, attempt)
+                return replace(stage, kind=kind, attempts=attempt + 1)
         raise DataError(
             f"sample {index} of seed {seed} ({kind}, {size}) found no layout in {_ATTEMPTS} attempts: lower "
             "object_sizes, gap or held_out.fraction"
@@ -133,7 +142,7 @@ class CollageEngine:
         style = draws.weighted(self.recipe.background_styles)
         return draw_background(style, colour, self._world.backgrounds[colour], draws)
 
-    def _stage(
+    def _attempt(
         self, kind: str, size: Size, background: BackgroundLook, path: tuple[int, str, int], attempt: int
     ) -> Stage | None:
         things, looks, layout = (Draws(*path, group, attempt) for group in ("things", "looks", "layout"))
@@ -147,7 +156,7 @@ class CollageEngine:
             return None
         return stage_text_to_image(plan, self._world, self._renderer, size, background, looks, layout)
 
-    def _finish(self, kind: str, seed: int, index: int, stage: Stage, attempt: int) -> TrainingSample:
+    def _finish(self, seed: int, index: int, stage: Stage) -> TrainingSample:
         source, target = self._pictures(stage)
         labels = read_labels(target, stage.target.placed)
         words = Draws(*self._path(seed, index), "words")
@@ -157,12 +166,12 @@ class CollageEngine:
         details: dict[str, Any] = {
             "background": {"colour": stage.target.background.colour, "style": stage.target.background.style},
             "split": self.split,
-            "attempts": attempt + 1,
+            "attempts": stage.attempts,
             "description": description,
         }
         common: dict[str, Any] = {
             "key": f"{self.split}-{seed}-{index:09d}",
-            "kind": kind,
+            "kind": stage.kind,
             "target": target.pixels,
             "objects": labels,
             "relations": read_relations(labels),

@@ -1,6 +1,7 @@
 """Written words in several fonts, without any font file of our own or of the system."""
 
 import functools
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,24 +11,40 @@ from PIL import Image, ImageDraw, ImageFont
 from dreamomni.data.collage.palette import RGB
 from dreamomni.errors import DataError
 
-_HERSHEY = {
-    "simplex": cv2.FONT_HERSHEY_SIMPLEX,
-    "duplex": cv2.FONT_HERSHEY_DUPLEX,
-    "complex": cv2.FONT_HERSHEY_COMPLEX,
-    "triplex": cv2.FONT_HERSHEY_TRIPLEX,
-    "script": cv2.FONT_HERSHEY_SCRIPT_COMPLEX,
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A variant of Pillow's face: stroke as a part of the letter height, stretch in width, and slant."""
+
+    stroke: float = 0.0
+    stretch: float = 1.0
+    slant: float = 0.0
+
+
+_CUTS = {
+    "bold": _Cut(stroke=0.05),
+    "narrow": _Cut(stroke=0.02, stretch=0.7),
+    "sans": _Cut(),
+    "slanted": _Cut(slant=0.25),
+    "wide": _Cut(stroke=0.02, stretch=1.4),
 }
-_STROKED = {"sans": 0, "bold sans": 1}
-_LICENCES = {"hershey": "LicenseRef-Hershey-Fonts", "pillow": "OFL-1.1"}
-_HERSHEY_CAP_PX = 21.0
+_OPENCV = {
+    "complex": cv2.FONT_HERSHEY_COMPLEX,
+    "script": cv2.FONT_HERSHEY_SCRIPT_COMPLEX,
+    "simplex": cv2.FONT_HERSHEY_SIMPLEX,
+}
+_OPENCV_CAP_PX = 21.0
 _MASTER_PX = 96
 
-FONTS: tuple[str, ...] = tuple(sorted([*_HERSHEY, *_STROKED]))
+FONTS: tuple[str, ...] = tuple(sorted([*_CUTS, *_OPENCV]))
 
 
 def font_licence(font: str) -> str:
-    """SPDX name of the licence of a font: Pillow embeds Aileron, OpenCV the Hershey strokes."""
-    return _LICENCES["hershey" if font in _HERSHEY else "pillow"]
+    """SPDX name of the licence of a font."""
+    if font in _CUTS:
+        return "CC0-1.0"  # Aileron, inside Pillow
+    # OpenCV 5 draws these names with a font of its own (Rubik); before, they were Hershey's strokes.
+    return "OFL-1.1" if hasattr(cv2, "FontFace") else "LicenseRef-Hershey-Fonts"
 
 
 def render_text(text: str, font: str, rgb: RGB, height_px: int) -> npt.NDArray[np.uint8]:
@@ -51,7 +68,7 @@ def render_text(text: str, font: str, rgb: RGB, height_px: int) -> npt.NDArray[n
         raise DataError(f"letters of {height_px} px cannot be read; ask for at least 4 px")
     if not text.isascii() or not text.isprintable() or not text.strip():
         raise DataError(f"the text {text!r} cannot be written; use printable ASCII with at least one letter")
-    master = _hershey_mask(text, font) if font in _HERSHEY else _pillow_mask(text, font)
+    master = _pillow_mask(text, _CUTS[font]) if font in _CUTS else _opencv_mask(text, font)
     scale = height_px / _MASTER_PX
     height, width = (max(1, round(side * scale)) for side in master.shape)
     mode = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -63,8 +80,8 @@ def render_text(text: str, font: str, rgb: RGB, height_px: int) -> npt.NDArray[n
 
 
 @functools.lru_cache(maxsize=256)
-def _hershey_mask(text: str, font: str) -> npt.NDArray[np.uint8]:
-    face, scale, pen = _HERSHEY[font], _MASTER_PX / _HERSHEY_CAP_PX, max(2, _MASTER_PX // 10)
+def _opencv_mask(text: str, font: str) -> npt.NDArray[np.uint8]:
+    face, scale, pen = _OPENCV[font], _MASTER_PX / _OPENCV_CAP_PX, _MASTER_PX // 10
     (width, height), baseline = cv2.getTextSize(text, face, scale, pen)
     border = 2 * pen + _MASTER_PX // 2
     mask = np.zeros((height + baseline + 2 * border, width + 2 * border), np.uint8)
@@ -73,13 +90,17 @@ def _hershey_mask(text: str, font: str) -> npt.NDArray[np.uint8]:
 
 
 @functools.lru_cache(maxsize=256)
-def _pillow_mask(text: str, font: str) -> npt.NDArray[np.uint8]:
+def _pillow_mask(text: str, cut: _Cut) -> npt.NDArray[np.uint8]:
     face = ImageFont.load_default(_MASTER_PX * 1.4)
-    stroke = _STROKED[font] * _MASTER_PX // 20
-    left, top, right, bottom = face.getbbox(text, stroke_width=stroke)
-    canvas = Image.new("L", (int(right - left) + 8, int(bottom - top) + 8))
+    stroke = round(cut.stroke * _MASTER_PX)
+    left, top, right, bottom = (int(edge) for edge in face.getbbox(text, stroke_width=stroke))
+    canvas = Image.new("L", (right - left + 8, bottom - top + 8))
     ImageDraw.Draw(canvas).text((4 - left, 4 - top), text, fill=255, font=face, stroke_width=stroke)
-    return _cropped(np.asarray(canvas))
+    mask = _cropped(np.asarray(canvas))
+    height, width = mask.shape
+    affine = np.array([[cut.stretch, -cut.slant, cut.slant * height], [0.0, 1.0, 0.0]])
+    side = (int(width * cut.stretch + cut.slant * height) + 2, height)
+    return _cropped(np.asarray(cv2.warpAffine(mask, affine, side, flags=cv2.INTER_LINEAR), np.uint8))
 
 
 def _cropped(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

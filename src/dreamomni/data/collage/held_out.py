@@ -36,7 +36,8 @@ def combinations(scenes: Iterable[Iterable[tuple[str, str | None]]]) -> set[Comb
     """List every combination in a sample.
 
     Args:
-        scenes: For each picture of the sample (source, target), its things as (name, colour).
+        scenes: For each picture of the sample (source, target), its things as (name, colour); written words
+            are none.
 
     Returns:
         Colours of things, pairs of different things (across the pictures too: a replaced thing and the thing

@@ -204,15 +204,14 @@ def _plan_scene(choice: _Choice) -> TextToImagePlan | None:
     return TextToImagePlan("scene", tuple(groups)) if groups else None
 
 
-def _plan_text(world: World, background: str, draws: Draws) -> TextToImagePlan | None:
+def _plan_text(world: World, background: str, draws: Draws) -> TextToImagePlan:
     words = draws.pick(WRITTEN_WORDS)
     if draws.chance(0.25):
         words = f"{words} {draws.pick(WRITTEN_WORDS)}"
     style = draws.pick((str.lower, str.upper, str.capitalize))
     font = draws.pick(FONTS)
-    colour = world.draw_colour("text", background, draws)
-    if colour is None:
-        return None
+    # Words on the canvas are no things of the world, so no colour of theirs is held out.
+    colour = draws.pick(world.visible_on(background))
     return TextToImagePlan("text", (Group(Thing(style(words), colour, "text"), font=font),))
 
 

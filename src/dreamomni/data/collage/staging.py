@@ -19,11 +19,21 @@ _MIN_TEXT_PX = 5
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A plan that has found its places; source and target share everything that stays."""
+    """A plan that has found its places; source and target share everything that stays.
+
+    Attributes:
+        plan: What the sample is about.
+        source: The picture before the edit; the target itself for text-to-image.
+        target: The picture to make.
+        kind: Kind of the sample.
+        attempts: How many draws it took.
+    """
 
     plan: TextToImagePlan | EditPlan
     source: Scene
     target: Scene
+    kind: str = ""
+    attempts: int = 1
 
 
 def stage_text_to_image(

@@ -81,6 +81,10 @@ class World:
             self._colours_of[key] = [c for c in visible if self.is_out(colour_combination(name, c)) == out]
         return self._colours_of[key]
 
+    def visible_on(self, background: str) -> tuple[str, ...]:
+        """Colours that can be told from a background, held out or not."""
+        return self._visible[background]
+
     def partners_of(self, chosen: Sequence[str], pool: Iterable[str]) -> list[str]:
         """Names that training may show together with all of `chosen`."""
         allowed = frozenset.intersection(*(self._partners_of(name) for name in chosen))

@@ -26,7 +26,7 @@ FRAMES: tuple[str, ...] = (
     "make a picture of {x}{b}",
     "please draw {x}{b}",
     "i want to see {x}{b}",
-    "a picture that shows {x}{b}",
+    "a scene with {x}{b}",
     "a canvas with {x}{b}",
     "just {x}{b}",
 )

@@ -21,7 +21,9 @@ def coverage(recipe: CollageRecipe, world: World) -> Iterator[str]:
     colour = next(iter(world.colours))
     for template in templates:
         for verb in ("is", "are") if "{is}" in template else ("",):
-            text = _FIELD.sub(f"the {colour} {names[0]}", template.replace("{is}", verb).replace("{b}", "")).strip()
+            text = _FIELD.sub(
+                f"the {colour} {names[0]}", template.replace("{is}", verb).replace("{b}", "")
+            ).strip()
             if text:
                 yield text
                 yield as_sentence(text)
@@ -30,7 +32,12 @@ def coverage(recipe: CollageRecipe, world: World) -> Iterator[str]:
             yield text
             yield as_sentence(text)
     for other in world.colours:
-        for text in (indefinite(names[0], other), definite(names[0], other), counted(2, names[0], other)):
+        for text in (
+            indefinite(names[0], other),
+            definite(names[0], other),
+            counted(2, names[0], other),
+            other,
+        ):
             yield text
             yield as_sentence(text)
     for count in range(2, 7):
