@@ -1,7 +1,7 @@
 """Recorded samples: one recipe, seed and index give the same words, labels and pixels for good.
 
-When a change of the drawing rules is meant, raise `CollageRecipe.version` if a released recipe is touched, and
-record again by running this file.
+When a change of the drawing rules is meant, raise `CollageRecipe.version` if a released recipe is touched,
+and record again by running this file.
 """
 
 import hashlib
