@@ -3,11 +3,13 @@
 The paper gives no widths; ``2.5b`` and ``0.85b`` are the sizes that fit its parameter counts best (docs/architecture.md).
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from dreamomni.errors import ModelError
+from dreamomni.models.components import load_component
 from dreamomni.models.transformer import DreamOmniTransformer2DModel
 
 TRANSFORMER_PRESETS: dict[str, dict[str, Any]] = {
@@ -22,12 +24,12 @@ TRANSFORMER_PRESETS: dict[str, dict[str, Any]] = {
         "rope_theta": 100.0,
     },
     "mini": {
-        "conv_width": 64,
-        "width": 224,
-        "num_heads": 7,
+        "conv_width": 48,
+        "width": 128,
+        "num_heads": 4,
         "num_stages": 4,
         "blocks_per_stage": 2,
-        "text_width": 192,
+        "text_width": 128,
         "axes_dims_rope": (8, 12, 12),
         "rope_theta": 100.0,
     },
@@ -66,6 +68,19 @@ def transformer_config(preset: str) -> dict[str, Any]:
 def build_transformer(preset: str, **changes: Any) -> DreamOmniTransformer2DModel:
     """A network of a preset with random weights, with single settings changed by keyword."""
     return DreamOmniTransformer2DModel(**{**transformer_config(preset), **changes})
+
+
+def load_transformer(
+    source: str | Path, subfolder: str | None = None, torch_dtype: torch.dtype | None = None
+) -> DreamOmniTransformer2DModel:
+    """Load a network from a folder or a hub id.
+
+    Raises:
+        ModelError: Nothing is there, or it is not a complete network.
+    """
+    model = load_component(DreamOmniTransformer2DModel, source, subfolder, torch_dtype)
+    assert isinstance(model, DreamOmniTransformer2DModel)
+    return model
 
 
 def count_parameters(preset: str, **changes: Any) -> dict[str, int]:

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, model_validator
 from dreamomni.config import StrictConfig, load_recipe
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.errors import CheckpointError
+from dreamomni.flow.timesteps import LogitNormal, Timesteps
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,8 @@ class VlmTaskConfig(StrictConfig):
     num_corpus_texts: int = Field(8_000, gt=0)
     """Texts the tokenizer is trained on."""
     vocab_size: int = Field(1024, gt=300)
+    model: dict[str, int] = {}
+    """Sizes handed to `models.vlm.build_mini_vlm`, such as hidden_size or num_layers."""
     mixture: dict[Literal["caption", "question", "edit", "text"], NonNegativeFloat] = {
         "caption": 1.0,
         "question": 1.5,
@@ -131,7 +134,7 @@ class VlmTaskConfig(StrictConfig):
 class DitTaskConfig(StrictConfig):
     """Flow matching with the DreamOmni network over a trained autoencoder and a trained VLM."""
 
-    free: ClassVar[frozenset[str]] = frozenset({"sample_prompts"})
+    free: ClassVar[frozenset[str]] = frozenset({"sample_steps", "sample_guidance_scale", "card_name"})
 
     type: Literal["dit"] = "dit"
     data: str = "mini-world"
@@ -142,15 +145,22 @@ class DitTaskConfig(StrictConfig):
     """Folder of the exported autoencoder."""
     text_encoder: str
     """Folder of the exported VLM."""
-    timesteps: dict[str, Any] = {"type": "logit_normal", "mean": 0.0, "std": 1.0}
-    """One of the configs of `flow.timesteps`, by its `type`."""
+    text_encoder_mode: Literal["frozen", "joint"] = "frozen"
+    """`joint` trains the language layers of the VLM along; its vision stays frozen."""
+    timesteps: Timesteps = LogitNormal()
+    """How sigmas are drawn."""
     prompt_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of samples trained without words, for guidance."""
     image_dropout: float = Field(0.05, ge=0, lt=1)
     """Share of edit samples trained without their input images."""
-    num_cached_samples: int = Field(60_000, ge=0)
-    """Latents and features computed once before the first step; 0 encodes every batch anew."""
-    sample_prompts: tuple[str, ...] = ()
+    num_cached_samples: int = Field(60_000, gt=0)
+    """Samples whose latents are computed once, before the first step."""
+    sample_steps: int = Field(24, gt=0)
+    """Denoising steps of sample grids, and the default of the exported model."""
+    sample_guidance_scale: float = Field(3.0, ge=0)
+    """Guidance of sample grids, and the default of the exported model."""
+    card_name: str = "mini"
+    """Name on the card of the exported model."""
 
 
 TaskConfig = Annotated[AutoencoderTaskConfig | VlmTaskConfig | DitTaskConfig, Field(discriminator="type")]
