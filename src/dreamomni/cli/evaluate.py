@@ -40,7 +40,7 @@ def run_world(args: argparse.Namespace) -> int:
     from dreamomni.config import load_recipe
     from dreamomni.data.collage.recipe import CollageRecipe
     from dreamomni.evaluation.generators import from_pipeline
-    from dreamomni.evaluation.report import render_table, write_page
+    from dreamomni.evaluation.report import print_table, write_page
     from dreamomni.evaluation.runner import WorldEvaluation, evaluate_world
     from dreamomni.inference.output import make_folder
 
@@ -66,6 +66,6 @@ def run_world(args: argparse.Namespace) -> int:
         model={"name": pipe.card.name, "hash": pipe.model_hash, **options},
         command=shlex.join(["dreamomni", *args.argv]),
     )
-    print(render_table(record))
+    print_table(record)
     print(write_page(record, folder))
     return 0

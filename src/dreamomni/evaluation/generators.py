@@ -20,7 +20,7 @@ def from_pipeline(
 ) -> Generate:
     """Return a function that answers a batch of cases with one model; None leaves an option to its card.
 
-    Tasks that the model did not learn are answered with None, so that they count as missing and not as an error.
+    Tasks that the model did not learn are answered with None: they count as missing, not as an error.
     """
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
 
