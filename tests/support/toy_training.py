@@ -1,4 +1,4 @@
-"""A task that trains in milliseconds, with all that can make a resume differ: dropout, noise, buffers, layouts."""
+"""A task that trains in milliseconds, with all that can make a resume differ."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ from dreamomni.training.trainer import TrainOutcome, train
 
 
 class ToyNet(nn.Module):
-    """Two linear layers in a numbered stack (Muon's), a convolution in channels-last, dropout and batch norm."""
+    """A numbered stack of linear layers for Muon, a channels-last convolution, dropout, buffers."""
 
     def __init__(self) -> None:
         super().__init__()

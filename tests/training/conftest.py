@@ -1,4 +1,4 @@
-"""Makes `toy_training` (tests/support) importable here, as it is in the processes that tests start and kill."""
+"""Makes `toy_training` (tests/support) importable here."""
 
 import sys
 from pathlib import Path

@@ -98,7 +98,7 @@ class Forked:
             try:
                 with self.stderr.open("w") as stderr:
                     os.dup2(stderr.fileno(), 2)
-                    sys.stderr = stderr
+                    logging.basicConfig(stream=stderr, force=True)
                     recipe = toy_recipe(**settings)
                     task = ToyTask(recipe.training, seconds_per_step=seconds_per_step)
                     hooks = [MetricsFile(run_dir / "metrics.jsonl", 1)]

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,19 +69,39 @@ def iterate_batches(
         multiprocessing_context="fork" if "fork" in methods else None,
         generator=torch.Generator(),  # else the loader draws its base seed from the global stream
     )
+    # Else a dying worker raises in the middle of whatever runs; asking for the next batch notices it too.
+    before = signal.getsignal(signal.SIGCHLD)
     batches = iter(loader)
-    for step in range(start, stop):
-        try:
-            batch = next(batches)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise DataError(
-                f"a data worker died before the batch of step {step} was ready: {error}"
-            ) from error
-        if isinstance(batch, _Failed):
-            raise batch.kind(batch.message)
-        yield batch
+    signal.signal(signal.SIGCHLD, before)
+    try:
+        for step in range(start, stop):
+            batch = _next(batches)
+            if isinstance(batch, _Died):
+                raise DataError(
+                    f"a data worker died before the batch of step {step + 1} was ready ({batch.reason}); "
+                    "see that there is memory enough, then resume"
+                )
+            if isinstance(batch, _Failed):
+                raise batch.kind(batch.message)
+            yield batch
+    finally:
+        del batches  # ends the workers, also while a traceback keeps this frame
+
+
+def _next(batches: Iterator[Any]) -> Any:
+    try:
+        return next(batches)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        return _Died(" ".join(str(error).split()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Died:
+    """A worker is gone. A value, so that no traceback keeps the loader alive."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

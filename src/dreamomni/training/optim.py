@@ -17,14 +17,14 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
     """Learning rate of `step` (from 0): linear warm-up, then the decay down to the last step."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / (config.warmup_steps + 1)
-    decay, last = config.decay, config.max_steps - 1
+    decay = config.decay
     if isinstance(decay, CosineDecay):
         start = config.warmup_steps
     elif isinstance(decay, WsdDecay):
-        start = max(config.warmup_steps, round(config.max_steps * (1 - decay.decay_fraction)))
+        start = max(config.warmup_steps, int(config.max_steps * (1 - decay.decay_fraction)))
     else:
         return config.learning_rate
-    progress = min(1.0, max(0.0, (step - start) / max(1, last - start)))
+    progress = min(1.0, max(0.0, (step + 1 - start) / (config.max_steps - start)))
     shape = 0.5 * (1 + math.cos(math.pi * progress)) if isinstance(decay, CosineDecay) else 1 - progress
     return config.learning_rate * (config.final_lr_fraction + (1 - config.final_lr_fraction) * shape)
 

@@ -3,9 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dreamomni.config import load_recipe
+from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
-from dreamomni.training.config import AutoencoderTaskConfig, DitTaskConfig, TrainRecipe, VlmTaskConfig
+from dreamomni.training.config import (
+    AutoencoderTaskConfig,
+    DitTaskConfig,
+    TaskConfig,
+    TrainRecipe,
+    VlmTaskConfig,
+)
 from dreamomni.training.hooks import Console, Hook, MetricsFile, SampleFiles, TensorBoard
 from dreamomni.training.task import TrainingTask
 
@@ -47,12 +56,30 @@ def dry_run(recipe: TrainRecipe) -> dict[str, Any]:
 
     Raises:
         ConfigError: the recipe names something that is not there.
+        DataError: its data recipe cannot make a sample.
     """
-    task = build_task(recipe)
-    task.batch(0)  # a recipe whose first batch cannot be made must not pass
+    data = load_recipe(recipe.task.data, CollageRecipe)
+    CollageEngine(data).sample(recipe.training.seed, 0)
+    training = recipe.training
     return {
         "recipe": recipe.model_dump(mode="json"),
-        "data": load_recipe(recipe.task.data, CollageRecipe).model_dump(mode="json"),
-        "num_samples": recipe.training.max_steps * recipe.training.batch_size,
-        "num_checkpoints": -(-recipe.training.max_steps // recipe.training.checkpoint_every),
+        "data": data.model_dump(mode="json"),
+        "num_parameters": _num_parameters(recipe.task),
+        "num_samples": training.max_steps * training.batch_size,
+        "num_checkpoints": -(-training.max_steps // training.checkpoint_every),
     }
+
+
+def _num_parameters(task: TaskConfig) -> int | None:
+    """Parameters of the network to train; None where they depend on words that a dry run does not read."""
+    match task:
+        case AutoencoderTaskConfig(init_from=None):
+            from dreamomni.training.autoencoder_task import build_autoencoder
+
+            with torch.device("meta"):
+                return sum(p.numel() for p in build_autoencoder(task).model.parameters())
+        case DitTaskConfig():
+            from dreamomni.models.presets import count_parameters
+
+            return count_parameters(task.preset)["total"]
+    return None
