@@ -332,3 +332,25 @@ def test_wrong_numbers_of_images_are_refused(tiny: VLMEncoder) -> None:
         tiny.tokenize(["a", "b"], [[]])
     with pytest.raises(ValueError, match="3 images for 2 prompts"):
         tiny.tokenize_pixels(["a", "b"], torch.zeros(3, 16, 16, 3, dtype=torch.uint8))
+
+
+@torch.no_grad()
+def test_offloaded_weights_are_fetched_before_encoding(tiny: VLMEncoder) -> None:
+    from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_module
+
+    class Fetch(ModelHook):
+        fetched = 0
+
+        def pre_forward(self, module, *args, **kwargs):
+            self.fetched += 1
+            return args, kwargs
+
+    expected = tiny(["a star"]).hidden_states
+    top, inner = Fetch(), Fetch()
+    add_hook_to_module(tiny.model, top)
+    add_hook_to_module(tiny.model.model.language_model, inner)
+    features = tiny(["a star"]).hidden_states
+    remove_hook_from_module(tiny.model)
+    remove_hook_from_module(tiny.model.model.language_model)
+    assert torch.equal(features, expected)
+    assert top.fetched == 1
