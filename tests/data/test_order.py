@@ -37,7 +37,9 @@ def test_every_sample_comes_once_an_epoch(num_samples: int, batch_size: int, see
     window = 8 * batch_size
     epochs = window  # num_samples * window positions are whole epochs and whole windows
     batches = num_samples * epochs // batch_size
-    seen = np.concatenate([batch_indices(num_samples, batch_size, n, seed, lengths) for n in range(min(batches, 400))])
+    seen = np.concatenate(
+        [batch_indices(num_samples, batch_size, n, seed, lengths) for n in range(min(batches, 400))]
+    )
     if batches <= 400:
         assert (np.bincount(seen, minlength=num_samples) == epochs).all()
     again = batch_indices(num_samples, batch_size, 5, seed, lengths)

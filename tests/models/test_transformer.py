@@ -38,7 +38,9 @@ def inputs(batch: int = 2, text: int = 5, images: tuple[tuple[int, int], ...] = 
     }
 
 
-def reference_block(block: DiTBlock, x: Tensor, time: Tensor, ids: Tensor, axes: tuple[int, ...], text: int) -> Tensor:
+def reference_block(
+    block: DiTBlock, x: Tensor, time: Tensor, ids: Tensor, axes: tuple[int, ...], text: int
+) -> Tensor:
     """The block written again with loops over heads and explicit complex rotations, in float64."""
     weights = {name: value.double() for name, value in block.state_dict().items()}
 
@@ -68,7 +70,11 @@ def reference_block(block: DiTBlock, x: Tensor, time: Tensor, ids: Tensor, axes:
         return torch.cat([pairs.real, pairs.imag], dim=1)
 
     def rms(value: Tensor, name: str) -> Tensor:
-        return value / (value.square().mean(-1, keepdim=True) + 1e-6).sqrt() * weights[f"attention.{name}.weight"]
+        return (
+            value
+            / (value.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+            * weights[f"attention.{name}.weight"]
+        )
 
     out = []
     for tokens, moment in zip(x.double(), time.double(), strict=True):
@@ -78,7 +84,11 @@ def reference_block(block: DiTBlock, x: Tensor, time: Tensor, ids: Tensor, axes:
         mixed = []
         for head in range(heads):
             part = slice(head * size, (head + 1) * size)
-            scores = rotate(rms(query[:, part], "norm_q")) @ rotate(rms(key[:, part], "norm_k")).T / math.sqrt(size)
+            scores = (
+                rotate(rms(query[:, part], "norm_q"))
+                @ rotate(rms(key[:, part], "norm_k")).T
+                / math.sqrt(size)
+            )
             mixed.append(torch.softmax(scores, dim=-1) @ value[:, part])
         tokens = tokens + linear("attention.to_out", torch.cat(mixed, dim=1))
         hidden = normalise(tokens) * (1 + scale_f) + shift_f
@@ -113,7 +123,9 @@ def test_every_variant_takes_images_of_other_sizes(variant: str, attention: str)
 
 def test_long_skips_make_the_difference_between_v1_and_v2() -> None:
     without = {name.split(".")[0] for name, _ in build_transformer("tiny", variant="v1").named_parameters()}
-    with_skips = {name.split(".")[0] for name, _ in build_transformer("tiny", variant="v2").named_parameters()}
+    with_skips = {
+        name.split(".")[0] for name, _ in build_transformer("tiny", variant="v2").named_parameters()
+    }
     assert with_skips - without == {"fusions"}
 
 
@@ -122,7 +134,9 @@ def test_padding_behind_the_text_changes_nothing() -> None:
     randomise(model)
     batch = inputs(images=((4, 4),))
     padded = dict(batch)
-    padded["encoder_hidden_states"] = torch.cat([batch["encoder_hidden_states"], torch.full((2, 3, 64), 7.0)], dim=1)
+    padded["encoder_hidden_states"] = torch.cat(
+        [batch["encoder_hidden_states"], torch.full((2, 3, 64), 7.0)], dim=1
+    )
     padded["encoder_attention_mask"] = torch.tensor([[True] * 5 + [False] * 3] * 2)
     torch.testing.assert_close(model(**padded).sample, model(**batch).sample, rtol=1e-4, atol=1e-4)
 
@@ -131,7 +145,10 @@ def test_a_sample_does_not_depend_on_its_batch_mates() -> None:
     model = build_transformer("tiny")
     randomise(model)
     batch = inputs(images=((4, 4),))
-    alone = {name: [part[:1] for part in value] if isinstance(value, list) else value[:1] for name, value in batch.items()}
+    alone = {
+        name: [part[:1] for part in value] if isinstance(value, list) else value[:1]
+        for name, value in batch.items()
+    }
     torch.testing.assert_close(model(**alone).sample, model(**batch).sample[:1], rtol=1e-4, atol=1e-4)
 
 
@@ -184,7 +201,9 @@ def test_gradient_checkpointing_gives_the_same_gradients() -> None:
         switch()
         model.zero_grad()
         model(**batch).sample.square().mean().backward()
-        gradients.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
+        gradients.append(
+            [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+        )
     assert all(torch.equal(first, second) for first, second in zip(*gradients, strict=True))
 
 

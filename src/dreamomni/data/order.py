@@ -53,7 +53,9 @@ def draw_counts(weights: Sequence[float], total: int) -> list[int]:
     return [int(count) for count in counts]
 
 
-def batch_indices(num_samples: int, batch_size: int, batch: int, seed: int, lengths: np.ndarray) -> np.ndarray:
+def batch_indices(
+    num_samples: int, batch_size: int, batch: int, seed: int, lengths: np.ndarray
+) -> np.ndarray:
     """Choose the samples of one batch: every sample once per epoch, prompts of like length together.
 
     Args:
@@ -70,7 +72,9 @@ def batch_indices(num_samples: int, batch_size: int, batch: int, seed: int, leng
         ConfigError: There are fewer samples than one batch needs.
     """
     if num_samples < batch_size:
-        raise ConfigError(f"{num_samples} samples cannot fill a batch of {batch_size}; lower batch_size or make more samples")
+        raise ConfigError(
+            f"{num_samples} samples cannot fill a batch of {batch_size}; lower batch_size or make more"
+        )
     window, place = divmod(batch, _WINDOW)
     first = window * _WINDOW * batch_size
     positions = np.arange(first, first + _WINDOW * batch_size)

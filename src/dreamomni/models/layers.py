@@ -1,6 +1,7 @@
-"""Building blocks of the DreamOmni network: rotary positions, the joint-attention block, the residual conv block.
+"""Building blocks of the DreamOmni network: rotary positions, the joint block, the residual conv block.
 
-Blocks take plain numbers and tensors. They know nothing of presets, of loading or of the order of tokens beyond "text first".
+Blocks take plain numbers and tensors. They know nothing of presets, of loading or of the order of tokens
+beyond "text first".
 """
 
 # B batch, T text tokens, I image tokens (noise and input images), L = T + I, D width, H heads, K head size
@@ -21,7 +22,8 @@ def rotary_tables(ids_L3: Tensor, axes_dims: tuple[int, ...], theta: float) -> t
         theta: Base of the frequencies.
 
     Returns:
-        Two float32 tables of shape (L, head size / 2). Channel k of a head is paired with channel k + head size / 2.
+        Two float32 tables of shape (L, head size / 2). Channel k of a head is paired with channel k + head
+        size / 2.
     """
     angles = []
     for axis, dim in enumerate(axes_dims):
@@ -53,7 +55,7 @@ class FeedForward(nn.Module):
 
 
 class JointAttention(nn.Module):
-    """Self-attention over text and image tokens with projections that both streams share (paper section 3.1, Figure 2a)."""
+    """Self-attention over text and image tokens with shared projections (paper section 3.1, Figure 2a)."""
 
     def __init__(self, width: int, num_heads: int, qk_norm: bool) -> None:
         super().__init__()
@@ -103,7 +105,9 @@ class JointAttention(nn.Module):
             def without_noise(x: Tensor) -> Tensor:
                 return torch.cat([x[:, :, :start], x[:, :, stop:]], dim=2)
 
-            noise_out = functional.scaled_dot_product_attention(query[:, :, start:stop], key, value, attn_mask=mask)
+            noise_out = functional.scaled_dot_product_attention(
+                query[:, :, start:stop], key, value, attn_mask=mask
+            )
             if mask is not None:
                 mask = torch.cat([mask[..., :start], mask[..., stop:]], dim=-1)
             rest_out = functional.scaled_dot_product_attention(
@@ -115,7 +119,7 @@ class JointAttention(nn.Module):
 
 
 class DiTBlock(nn.Module):
-    """LayerNorm, scale and shift, joint attention, add; LayerNorm, scale and shift, one FeedForward per stream, add.
+    """Joint attention, then one FeedForward per stream, each behind a LayerNorm scaled and shifted by time.
 
     Paper section 3.1 and Figure 2(a). There is no gate, as drawn.
     """
@@ -143,7 +147,8 @@ class DiTBlock(nn.Module):
 
         Args:
             x_BLD: Tokens ``[text | noise | images]``.
-            time_BMD: M time embeddings of each sample: one when every token sees the same time, two (its own time and zero) when
+            time_BMD: M time embeddings of each sample: one when every token sees the same time, two (its own
+                time and zero) when
                 references are isolated.
             token_time: (L,) index into M for every token, or None when M is 1.
             rotary: Tables for the L tokens.
@@ -164,7 +169,7 @@ class DiTBlock(nn.Module):
 
 
 class ResidualConvBlock(nn.Module):
-    """GroupNorm, SiLU, conv, time, GroupNorm, SiLU, conv, add; the time embedding scales and shifts the second norm."""
+    """Two convs behind GroupNorm and SiLU, and a shortcut; time scales and shifts the second norm."""
 
     def __init__(self, in_channels: int, out_channels: int, time_width: int, num_groups: int) -> None:
         super().__init__()
@@ -173,7 +178,9 @@ class ResidualConvBlock(nn.Module):
         self.modulation = nn.Linear(time_width, 2 * out_channels)
         self.norm_out = nn.GroupNorm(math.gcd(num_groups, out_channels), out_channels, eps=1e-6)
         self.conv_out = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+        self.shortcut = (
+            nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+        )
 
     def forward(self, x_BCHW: Tensor, time_BD: Tensor) -> Tensor:
         hidden = self.conv_in(functional.silu(self.norm_in(x_BCHW)))

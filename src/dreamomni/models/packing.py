@@ -1,9 +1,9 @@
-"""Latents <-> tokens, and the coordinates of every token. The only place that knows the token order and the ids.
+"""Latents <-> tokens, and the coordinates of every token. Nothing else knows the token order.
 
-The order is ``[text | noise | image 1 | image 2 | ...]``. The ids are (index, row, column): text is (0, 0, 0), the noise grid
-is (0, y, x), and image i (from 1) is (i, y, x + sum of the widths of the images before it). The index encoding and the position
-shift are those of DreamOmni2 (section 3.2); with one image the ids equal those of FLUX.1-Kontext. Training and inference call
-the same function. No modules here, no weights.
+The order is ``[text | noise | image 1 | image 2 | ...]``. The ids are (index, row, column): text is (0, 0,
+0), the noise grid is (0, y, x), and image i (from 1) is (i, y, x + sum of the widths of the images before
+it). The index encoding and the position shift are those of DreamOmni2 (section 3.2); with one image the ids
+equal those of FLUX.1-Kontext. Training and inference call the same function. No modules here, no weights.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,8 @@ def pack_latents(latents_BCHW: Tensor, patch_size: int = 2) -> Tensor:
         patch_size: Side of a patch in latent cells; 2 is FLUX.1's packing.
 
     Returns:
-        Tokens of shape (B, H/p * W/p, C * p * p), channels of a token ordered (C, row in patch, column in patch).
+        Tokens of shape (B, H/p * W/p, C * p * p), channels of a token ordered (C, row in patch, column in
+        patch).
 
     Raises:
         ValueError: If a side is not a multiple of the patch size.
@@ -68,12 +69,16 @@ def unpack_latents(tokens_BLC: Tensor, grid: Grid, patch_size: int = 2) -> Tenso
         raise ValueError(f"{num_tokens} tokens do not fill a grid of {grid.height}x{grid.width}")
     channels = width // (patch_size * patch_size)
     blocks = tokens_BLC.reshape(batch, grid.height, grid.width, channels, patch_size, patch_size)
-    return blocks.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, grid.height * patch_size, grid.width * patch_size)
+    return blocks.permute(0, 3, 1, 4, 2, 5).reshape(
+        batch, channels, grid.height * patch_size, grid.width * patch_size
+    )
 
 
 def _grid_ids(index: float, grid: Grid, column_offset: int) -> Tensor:
     rows = torch.arange(grid.height, dtype=torch.float32)[:, None].expand(grid.height, grid.width)
-    columns = torch.arange(grid.width, dtype=torch.float32)[None, :].expand(grid.height, grid.width) + column_offset
+    columns = (
+        torch.arange(grid.width, dtype=torch.float32)[None, :].expand(grid.height, grid.width) + column_offset
+    )
     return torch.stack([torch.full_like(rows, index), rows, columns], dim=-1).reshape(-1, NUM_ID_AXES)
 
 
@@ -92,8 +97,8 @@ def build_image_ids(
         image_grids: Token grids of the input images, image 1 (the one to edit) first.
         index_encoding: Off for the ablation in which every image has index 1 (DreamOmni2, Table 4).
         position_shift: Off for the ablation in which every image starts at column 0.
-        official_rounding: Round as the published DreamOmni2 release does, which keeps its ids in bfloat16: columns beyond 256
-            then share coordinates.
+        official_rounding: Round as the published DreamOmni2 release does, which keeps its ids in bfloat16:
+            columns beyond 256 then share coordinates.
 
     Returns:
         float32 ids of shape (noise tokens + image tokens, 3).

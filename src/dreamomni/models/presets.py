@@ -1,6 +1,7 @@
 """The model family as numbers: every named size of the network, and its parameter count without using memory.
 
-The paper gives no widths; ``2.5b`` and ``0.85b`` are the sizes that fit its parameter counts best (docs/architecture.md).
+The paper gives no widths; ``2.5b`` and ``0.85b`` are the sizes that fit its parameter counts best
+(docs/architecture.md).
 """
 
 from pathlib import Path
@@ -87,14 +88,20 @@ def count_parameters(preset: str, **changes: Any) -> dict[str, int]:
     """Parameters of a preset in all and by part, counted on the meta device.
 
     Returns:
-        ``{"total", "dit_blocks", "long_skips", "convolutions", "text", "time"}``; ``time`` holds the time embedding and the final
+        ``{"total", "dit_blocks", "long_skips", "convolutions", "text", "time"}``; ``time`` holds the time
+        embedding and the final
         modulation.
     """
     with torch.device("meta"):
         model = build_transformer(preset, **changes)
     parts = dict.fromkeys(("dit_blocks", "long_skips", "convolutions", "text", "time"), 0)
     rooms = {"stages": "dit_blocks", "fusions": "long_skips", "text_norm": "text", "text_in": "text"}
-    rooms |= {"time_embedding": "time", "modulation_out": "time", "token_merge": "dit_blocks", "token_split": "dit_blocks"}
+    rooms |= {
+        "time_embedding": "time",
+        "modulation_out": "time",
+        "token_merge": "dit_blocks",
+        "token_split": "dit_blocks",
+    }
     for name, parameter in model.named_parameters():
         parts[rooms.get(name.split(".", maxsplit=1)[0], "convolutions")] += parameter.numel()
     return {"total": sum(parts.values()), **parts}

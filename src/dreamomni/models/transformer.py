@@ -1,8 +1,9 @@
 """The DreamOmni network: residual convolutions at the latent size, a DiT at half of it, long skips in both.
 
-DreamOmni section 3.1 and Figure 2(a). The trunk is conv -> residual block (skip A) -> residual block (skip B) -> 2x down ->
-patchify -> DiT -> unpatchify -> 2x up -> residual block that takes B -> residual block that takes A -> velocity. Input images are
-extra tokens, never extra channels. One device, one forward pass: no sampling, no guidance, no loading beyond diffusers' mixins.
+DreamOmni section 3.1 and Figure 2(a). The trunk is conv -> residual block (skip A) -> residual block (skip
+B) -> 2x down -> patchify -> DiT -> unpatchify -> 2x up -> residual block that takes B -> residual block
+that takes A -> velocity. Input images are extra tokens, never extra channels. One device, one forward pass:
+no sampling, no guidance, no loading beyond diffusers' mixins.
 """
 
 import math
@@ -31,7 +32,7 @@ DOWNSAMPLING = 2
 
 
 class TokenMerge(nn.Module):
-    """Four neighbouring image tokens become one: the step from the 2x to the 4x latent of variants V1 and V2."""
+    """Four neighbouring image tokens become one: from the 2x to the 4x latent, in V1 and V2."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -39,7 +40,9 @@ class TokenMerge(nn.Module):
 
     def forward(self, tokens_BID: Tensor, grids: Sequence[Grid]) -> Tensor:
         parts = tokens_BID.split([grid.num_tokens for grid in grids], dim=1)
-        merged = [pack_latents(unpack_latents(part, grid, 1), 2) for part, grid in zip(parts, grids, strict=True)]
+        merged = [
+            pack_latents(unpack_latents(part, grid, 1), 2) for part, grid in zip(parts, grids, strict=True)
+        ]
         out: Tensor = self.linear(torch.cat(merged, dim=1))
         return out
 
@@ -53,7 +56,9 @@ class TokenSplit(nn.Module):
 
     def forward(self, tokens_BID: Tensor, grids: Sequence[Grid]) -> Tensor:
         parts = self.linear(tokens_BID).split([grid.num_tokens for grid in grids], dim=1)
-        split = [pack_latents(unpack_latents(part, grid, 2), 1) for part, grid in zip(parts, grids, strict=True)]
+        split = [
+            pack_latents(unpack_latents(part, grid, 2), 1) for part, grid in zip(parts, grids, strict=True)
+        ]
         return torch.cat(split, dim=1)
 
 
@@ -79,17 +84,18 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         conv_width: Channels of the residual convolutions at the latent size; twice as many at half of it.
         width: Width of the DiT.
         num_heads: Attention heads.
-        num_stages: DiT stages, an even number: the first half keeps its outputs, the second half takes them in reverse order.
+        num_stages: DiT stages, an even number: the first half keeps its outputs, the second half takes them
+            in reverse order.
         blocks_per_stage: DiT blocks in a stage.
         ffn_ratio: Hidden width of a FeedForward over ``width``.
         text_width: Width of the VLM features (3584 for Qwen2-VL-7B).
         axes_dims_rope: Head channels for (index, row, column); they add up to ``width / num_heads``.
         rope_theta: Base of the rotary frequencies.
         qk_norm: RMSNorm on queries and keys. Not in the paper; it keeps bf16 training stable.
-        variant: ``v3`` is the model (every DiT block at 2x). ``v1`` and ``v2`` put the middle half of the stages at 4x, ``v1`` without
-            long skips (paper section 4, Figure 3).
-        reference_attention: ``joint``: every token attends to every token. ``isolated``: text and input images attend only among
-            themselves and see time zero, so that they do not depend on the noise.
+        variant: ``v3`` is the model (every DiT block at 2x). ``v1`` and ``v2`` put the middle half of the
+            stages at 4x, ``v1`` without long skips (paper section 4, Figure 3).
+        reference_attention: ``joint``: every token attends to every token. ``isolated``: text and input
+            images attend only among themselves and see time zero, so that they do not depend on the noise.
         index_encoding: See :func:`dreamomni.models.packing.build_image_ids`.
         position_shift: See :func:`dreamomni.models.packing.build_image_ids`.
     """
@@ -121,11 +127,17 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         if num_stages < 2 or num_stages % 2:
             raise ValueError(f"num_stages must be an even number from 2, not {num_stages}")
         if sum(axes_dims_rope) != width // num_heads or any(dim % 2 for dim in axes_dims_rope):
-            raise ValueError(f"axes_dims_rope {axes_dims_rope} must be even and add up to the head size {width // num_heads}")
+            raise ValueError(
+                f"axes_dims_rope {axes_dims_rope} must be even and add up to the head size "
+                f"{width // num_heads}"
+            )
         if variant not in ("v1", "v2", "v3"):
             raise ValueError(f"variant must be v1, v2 or v3, not {variant!r}")
         if variant != "v3" and num_stages % 4:
-            raise ValueError(f"variant {variant} needs num_stages divisible by 4 (half of them run at 4x), not {num_stages}")
+            raise ValueError(
+                f"variant {variant} needs num_stages divisible by 4 (half of them run at 4x), "
+                f"not {num_stages}"
+            )
         if reference_attention not in ("joint", "isolated"):
             raise ValueError(f"reference_attention must be joint or isolated, not {reference_attention!r}")
         half_width = 2 * conv_width
@@ -165,22 +177,28 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start the residual branches small, the modulations neutral, the long skips as "keep the late stream", the output at zero."""
+        """Start residual branches small, modulations neutral, long skips near the late stream, output 0."""
         num_branches = 2 * self.config.num_stages * self.config.blocks_per_stage
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=min(0.02 * (2048 / module.in_features) ** 0.5, 0.06))
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         for module in self.modules():
             if isinstance(module, DiTBlock):
                 nn.init.zeros_(module.modulation.weight)
-                for linear in (module.attention.to_out, module.ffn_text.linear_out, module.ffn_image.linear_out):
+                for linear in (
+                    module.attention.to_out,
+                    module.ffn_text.linear_out,
+                    module.ffn_image.linear_out,
+                ):
                     with torch.no_grad():
                         linear.weight.mul_(num_branches**-0.5)
             elif isinstance(module, ResidualConvBlock):
                 nn.init.zeros_(module.modulation.weight)
                 nn.init.zeros_(module.conv_out.weight)
-                nn.init.zeros_(module.conv_out.bias)
+                if module.conv_out.bias is not None:
+                    nn.init.zeros_(module.conv_out.bias)
             elif isinstance(module, StreamFusion):
                 for linear in (module.linear_text, module.linear_image):
                     with torch.no_grad():
@@ -189,7 +207,8 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
                         )
         nn.init.zeros_(self.modulation_out.weight)
         nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        if self.conv_out.bias is not None:
+            nn.init.zeros_(self.conv_out.bias)
 
     def forward(
         self,
@@ -203,7 +222,8 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         """Predict the velocity (noise - data).
 
         Args:
-            hidden_states: Noisy normalised latents (B, C, H, W); H and W multiples of 2 (of 4 for V1 and V2).
+            hidden_states: Noisy normalised latents (B, C, H, W); H and W multiples of 2 (of 4 for V1 and
+                V2).
             timestep: sigma of every sample, (B,), 1 = noise and 0 = data.
             encoder_hidden_states: Penultimate-layer VLM features (B, T, text_width).
             encoder_attention_mask: Boolean (B, T), False at padding; None when nothing is padded.
@@ -220,7 +240,8 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         for latents in (hidden_states, *image_latents):
             if latents.shape[-2] % multiple or latents.shape[-1] % multiple:
                 raise ValueError(
-                    f"latents of {latents.shape[-2]}x{latents.shape[-1]} cells do not divide by {multiple}; pad the image"
+                    f"latents of {latents.shape[-2]}x{latents.shape[-1]} cells do not divide by {multiple}; "
+                    "pad the image"
                 )
         time_BD = self._embed_time(timestep, hidden_states.dtype)
         zero_time_BD = self._embed_time(torch.zeros_like(timestep), hidden_states.dtype)
@@ -234,13 +255,17 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         text_BTD = self.text_in(self.text_norm(encoder_hidden_states.to(hidden_states.dtype)))
         x_BLD = torch.cat([text_BTD, *image_tokens], dim=1)
 
-        x_BLD = self._transform(x_BLD, time_BD, zero_time_BD, grids, text_BTD.shape[1], encoder_attention_mask)
+        x_BLD = self._transform(
+            x_BLD, time_BD, zero_time_BD, grids, text_BTD.shape[1], encoder_attention_mask
+        )
 
         start = text_BTD.shape[1]
         noise_BND = x_BLD[:, start : start + noise_grid.num_tokens]
         scale, shift = self.modulation_out(functional.silu(time_BD))[:, None].chunk(2, dim=-1)
         noise_BND = self.unpatchify(self.norm_out(noise_BND) * (1 + scale) + shift)
-        features = functional.interpolate(unpack_latents(noise_BND, noise_grid, 1), scale_factor=DOWNSAMPLING, mode="nearest")
+        features = functional.interpolate(
+            unpack_latents(noise_BND, noise_grid, 1), scale_factor=DOWNSAMPLING, mode="nearest"
+        )
         features = self.upsample(features)
         features = self.up_b(torch.cat([features, skip_b], dim=1), time_BD)
         features = self.up_a(torch.cat([features, skip_a], dim=1), time_BD)
@@ -270,22 +295,42 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         isolated = self.config.reference_attention == "isolated"
         time_BMD = torch.stack([time_BD, zero_time_BD], dim=1) if isolated else time_BD[:, None]
         num_stages = self.config.num_stages
-        first_coarse, first_fine = (num_stages // 4, 3 * num_stages // 4) if self.token_merge is not None else (-1, -1)
+        first_coarse, first_fine = (
+            (num_stages // 4, 3 * num_stages // 4) if self.token_merge is not None else (-1, -1)
+        )
         context = self._context(x_BLD, grids, num_text_tokens, text_mask, isolated)
-        fine_grids, early = grids, []
+        fine_grids = grids
+        early: list[Tensor] = []
         for number, blocks in enumerate(self.stages):
-            if number in (first_coarse, first_fine) and self.token_merge is not None and self.token_split is not None:
+            if (
+                number in (first_coarse, first_fine)
+                and self.token_merge is not None
+                and self.token_split is not None
+            ):
                 text, image = x_BLD[:, :num_text_tokens], x_BLD[:, num_text_tokens:]
                 resample = self.token_merge if number == first_coarse else self.token_split
                 image = resample(image, grids)
-                grids = [Grid(g.height // 2, g.width // 2) for g in fine_grids] if number == first_coarse else fine_grids
+                grids = (
+                    [Grid(g.height // 2, g.width // 2) for g in fine_grids]
+                    if number == first_coarse
+                    else fine_grids
+                )
                 x_BLD = torch.cat([text, image], dim=1)
                 context = self._context(x_BLD, grids, num_text_tokens, text_mask, isolated)
             if self.fusions and number >= num_stages // 2:
                 x_BLD = self.fusions[number - num_stages // 2](early.pop(), x_BLD, num_text_tokens)
             token_time, rotary, key_mask = context
-            for block in blocks:  # type: ignore[union-attr]  # a ModuleList of blocks
-                arguments = (x_BLD, time_BMD, token_time, rotary, key_mask, num_text_tokens, grids[0].num_tokens)
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
+                arguments = (
+                    x_BLD,
+                    time_BMD,
+                    token_time,
+                    rotary,
+                    key_mask,
+                    num_text_tokens,
+                    grids[0].num_tokens,
+                )
                 if torch.is_grad_enabled() and self.gradient_checkpointing:
                     x_BLD = self._gradient_checkpointing_func(block, *arguments)
                 else:
@@ -297,7 +342,7 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
     def _context(
         self, x_BLD: Tensor, grids: list[Grid], num_text_tokens: int, text_mask: Tensor | None, isolated: bool
     ) -> tuple[Tensor | None, tuple[Tensor, Tensor], Tensor | None]:
-        """What the blocks of one resolution share: which time each token sees, the rotary tables, the key mask."""
+        """What the blocks of one resolution share: each token's time, rotary tables, the key mask."""
         config: Any = self.config
         device = x_BLD.device
         ids = build_ids(
@@ -314,6 +359,8 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             token_time[num_text_tokens : num_text_tokens + grids[0].num_tokens] = 0
         key_mask = None
         if text_mask is not None:
-            image_mask = text_mask.new_ones(x_BLD.shape[0], x_BLD.shape[1] - num_text_tokens, dtype=torch.bool)
+            image_mask = text_mask.new_ones(
+                x_BLD.shape[0], x_BLD.shape[1] - num_text_tokens, dtype=torch.bool
+            )
             key_mask = torch.cat([text_mask.bool(), image_mask], dim=1)
         return token_time, rotary, key_mask

@@ -74,6 +74,8 @@ class AutoencoderTask:
         weights = self.config
         loss = weights.l1_weight * l1 + weights.mse_weight * mse
         loss = loss + weights.edge_weight * edges + weights.kl_weight * kl
+        if weights.chroma_weight:
+            loss = loss + weights.chroma_weight * (error - error.mean(dim=1, keepdim=True)).abs().mean()
         psnr = 10 * torch.log10(4 / mse.detach())
         terms = {"l1": l1.detach(), "edges": edges.detach(), "kl": kl.detach()}
         return StepOutput(loss, {"psnr": psnr, **terms}, batch.keys)

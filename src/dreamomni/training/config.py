@@ -101,6 +101,8 @@ class AutoencoderTaskConfig(StrictConfig):
     mse_weight: float = Field(1.0, ge=0)
     edge_weight: float = Field(0.5, ge=0)
     """Weight of the L1 distance between the horizontal and vertical differences of neighbouring pixels."""
+    chroma_weight: float = Field(0.0, ge=0)
+    """Weight of the L1 distance of colour alone: the error less its mean over the three channels."""
     kl_weight: float = Field(1e-6, ge=0)
     num_statistics_images: int = Field(2048, gt=0)
     """Images over which the exported shift (mean) and scale (1 / std) of the latents are measured."""

@@ -1,10 +1,12 @@
-"""Train the DreamOmni network: rectified flow on cached latents, conditioned on the VLM (paper section 3.3, equation 1).
+"""Train the DreamOmni network: rectified flow on cached latents, conditioned on the VLM (section 3.3).
 
-The autoencoder stays frozen. The VLM is frozen as in the paper, or its language layers learn along (`text_encoder_mode: joint`),
-which a VLM of two million parameters needs. Guidance is prepared for by dropping words, and now and then the input images.
+The autoencoder stays frozen. The VLM is frozen as in the paper, or its language layers learn along
+(`text_encoder_mode: joint`), which a VLM of two million parameters needs. Guidance is prepared for by
+dropping words, and now and then the input images.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +68,8 @@ class DitTask:
         self.data = load_recipe(config.data, CollageRecipe)
         if len(self.data.size) > 1:
             raise ConfigError(
-                f"data recipe {config.data!r} has {len(self.data.size)} canvas sizes, but a latent cache holds one; "
+                f"data recipe {config.data!r} has {len(self.data.size)} canvas sizes, but a latent "
+                "cache holds one; "
                 "give it a recipe with one size"
             )
         self.engine = CollageEngine(self.data, split="train")
@@ -133,7 +136,9 @@ class DitTask:
         else:
             inputs = self.encoder.token_ids(prompts)
         kind = "edit" if group.num_images else "text_to_image"
-        return DitBatch(inputs, group.target_moments[at], image_moments, kind, [group.keys[i] for i in chosen])
+        return DitBatch(
+            inputs, group.target_moments[at], image_moments, kind, [group.keys[i] for i in chosen]
+        )
 
     def loss(self, batch: DitBatch, generator: torch.Generator) -> StepOutput:
         """Mean squared error of the velocity; logged by task and by band of sigma."""
@@ -154,7 +159,7 @@ class DitTask:
         loss = errors.mean()
         metrics = {f"loss_{batch.kind}": loss.detach()}
         detached = errors.detach()
-        for low, high in zip(_SIGMA_BANDS[:-1], _SIGMA_BANDS[1:], strict=True):
+        for low, high in pairwise(_SIGMA_BANDS):
             inside = (sigma >= low) & (sigma < high)
             if inside.any():
                 metrics[f"loss_sigma_{low:.1f}_{high:.1f}"] = detached[inside].mean()
@@ -164,9 +169,13 @@ class DitTask:
         return [self.autoencoder.latents_from_moments(part.float()) for part in moments.unbind(1)]
 
     def sample_grid(self, step: int) -> Image.Image:
-        """Made pictures above their truth; for edits the source above both. Held-out samples when there are any."""
-        split = "held_out" if self.data.held_out.fraction > 0 else "train"
-        engine, seed = CollageEngine(self.data, split=split), derive_seed(self.training.seed, "grid")
+        """Made pictures above their truth; for edits the source above both.
+
+        Held-out samples when there are any.
+        """
+        held_out = self.data.held_out.fraction > 0
+        engine = CollageEngine(self.data, split="held_out" if held_out else "train")
+        seed = derive_seed(self.training.seed, "grid")
         kinds = [kind for kind, weight in self.data.mixture.items() if weight > 0]
         plain = [kind for kind in kinds if kind not in EDIT_KINDS]
         edits = [kind for kind in kinds if kind in EDIT_KINDS]
@@ -201,7 +210,9 @@ class DitTask:
         def velocity(latents: Tensor, sigma: float) -> Tensor:
             sigmas = torch.full((len(latents),), sigma, device=device)
             both = [
-                self.transformer(latents, sigmas, part.hidden_states, part.attention_mask, images).sample.float()
+                self.transformer(
+                    latents, sigmas, part.hidden_states, part.attention_mask, images
+                ).sample.float()
                 for part in (cond, uncond)
             ]
             return guide(both[0], both[1], config.sample_guidance_scale)
@@ -225,7 +236,9 @@ class DitTask:
             processor=self.encoder.processor,
             card=ModelCard(
                 name=self.config.card_name,
-                tasks=tuple(sorted({"edit" if kind in EDIT_KINDS else "text_to_image" for kind in self.data.mixture})),
+                tasks=tuple(
+                    sorted({"edit" if kind in EDIT_KINDS else "text_to_image" for kind in self.data.mixture})
+                ),
                 base_size=round((height_width.width * height_width.height) ** 0.5),
                 world=self.config.data,
                 licence="Apache-2.0",

@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -92,7 +99,10 @@ def load_or_build(
     folder.mkdir(parents=True, exist_ok=True)
     if identity_path.exists():
         if json.loads(identity_path.read_text(encoding="utf-8")) != json.loads(json.dumps(identity)):
-            raise CheckpointError(f"{folder} holds latents of another recipe or autoencoder; delete it or choose another run folder")
+            raise CheckpointError(
+                f"{folder} holds latents of other data or another autoencoder; "
+                "delete it or use another run folder"
+            )
     else:
         storage.write_json(identity_path, identity)
     if not (folder / storage.MANIFEST_NAME).exists():
@@ -107,15 +117,30 @@ def _chunk_path(folder: Path, first: int) -> Path:
 
 
 def _build(
-    folder: Path, engine: CollageEngine, autoencoder: Autoencoder, seed: int, num_samples: int, num_workers: int
+    folder: Path,
+    engine: CollageEngine,
+    autoencoder: Autoencoder,
+    seed: int,
+    num_samples: int,
+    num_workers: int,
 ) -> None:
     missing = [first for first in range(0, num_samples, CHUNK) if not _chunk_path(folder, first).exists()]
     indices = [index for first in missing for index in range(first, min(first + CHUNK, num_samples))]
     dataset = CollageDataset(engine, seed, num_samples)
     loader: DataLoader[TrainingSample] = DataLoader(
-        dataset, sampler=indices, batch_size=None, num_workers=num_workers, prefetch_factor=64 if num_workers else None
+        dataset,
+        sampler=indices,
+        batch_size=None,
+        num_workers=num_workers,
+        prefetch_factor=64 if num_workers else None,
     )
-    columns = (TextColumn("latents"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("latents"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns) as progress, torch.no_grad():
         bar = progress.add_task("latents", total=len(indices))
         samples: list[TrainingSample] = []
@@ -133,7 +158,9 @@ def _write(path: Path, samples: Sequence[TrainingSample], autoencoder: Autoencod
     images = [image for sample in samples for image in sample.images]
     shapes = {array.shape for array in (*(sample.target for sample in samples), *images)}
     if len(shapes) != 1:
-        raise DataError(f"the latent cache needs images of one size, got {sorted(shapes)}; give the data recipe one size")
+        raise DataError(
+            f"the latent cache needs images of one size, got {sorted(shapes)}; give the data recipe one size"
+        )
     tensors = {"target_moments": _encode([sample.target for sample in samples], autoencoder)}
     if images:
         tensors["image_moments"] = _encode(images, autoencoder)
@@ -175,12 +202,18 @@ def _group(chunks: Iterator[tuple[list[dict[str, Any]], dict[str, Tensor]]]) -> 
             chosen = np.nonzero(counts == count)[0]
             at = torch.from_numpy(starts[chosen][:, None] + np.arange(count)[None, :])
             image_moments = tensors["image_moments"][at] if count else moments.new_empty(len(chosen), 0)
-            image_pixels = tensors["image_pixels"][at] if count else torch.empty(len(chosen), 0, dtype=torch.uint8)
+            image_pixels = (
+                tensors["image_pixels"][at] if count else torch.empty(len(chosen), 0, dtype=torch.uint8)
+            )
             rows_of.setdefault(int(count), []).extend(rows[index] for index in chosen)
-            parts_of.setdefault(int(count), []).append((moments[torch.from_numpy(chosen)], image_moments, image_pixels))
+            parts_of.setdefault(int(count), []).append(
+                (moments[torch.from_numpy(chosen)], image_moments, image_pixels)
+            )
     groups = []
     for count in sorted(rows_of):
-        target_moments, image_moments, image_pixels = (torch.cat(part) for part in zip(*parts_of[count], strict=True))
+        target_moments, image_moments, image_pixels = (
+            torch.cat(part) for part in zip(*parts_of[count], strict=True)
+        )
         prompts = [row["prompt"] for row in rows_of[count]]
         groups.append(
             SampleGroup(

@@ -97,7 +97,10 @@ class VlmTask:
             )
             texts += [question.text, f" {question.answer}", CAPTION_PROMPT]
         return build_mini_vlm(
-            texts, vocab_size=self.config.vocab_size, seed=derive_seed(self.training.seed, "init") % 2**63
+            texts,
+            vocab_size=self.config.vocab_size,
+            seed=derive_seed(self.training.seed, "init") % 2**63,
+            **self.config.model,
         )
 
     def modules(self) -> dict[str, nn.Module]:
