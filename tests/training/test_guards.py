@@ -1,5 +1,6 @@
 """What must stop a run, and what it must say."""
 
+import errno
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from toy_training import ToyTask, run_toy, toy_recipe
 
-from dreamomni.errors import ConfigError, DataError, TrainingError
+from dreamomni.errors import ConfigError, DataError, OutputError, TrainingError
 from dreamomni.training.loader import iterate_batches
 from dreamomni.training.optim import Optimizers
 from dreamomni.training.trainer import train
@@ -80,6 +81,18 @@ def test_a_frozen_task_is_refused(tmp_path: Path) -> None:
     recipe = toy_recipe()
     with pytest.raises(ConfigError, match="no trainable parameter"):
         train(recipe, Frozen(recipe.training), tmp_path, resume=False)
+
+
+def test_an_export_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    class Full(ToyTask):
+        def export(self, folder: Path) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    recipe = toy_recipe(max_steps=5)
+    with pytest.raises(OutputError, match="export: no space left on device; the checkpoints are intact"):
+        train(recipe, Full(recipe.training), tmp_path, resume=False)
+    assert not list(tmp_path.glob(".export*"))
+    assert run_toy(tmp_path, max_steps=5, resume=True)[1].export is not None
 
 
 def test_an_interrupt_while_preparing_is_an_interrupt(tmp_path: Path) -> None:

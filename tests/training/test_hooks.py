@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from toy_training import ToyTask, toy_recipe
 
+from dreamomni.errors import OutputError
 from dreamomni.training.hooks import Console, MetricsFile, SampleFiles, StepReport
 from dreamomni.training.pictures import text_sheet, tile, to_uint8
 from dreamomni.training.run import standard_hooks
@@ -45,6 +46,13 @@ def test_without_a_terminal_the_console_writes_lines(capsys: pytest.CaptureFixtu
     assert "samples/s" in lines[0]
     assert "psnr 30" in lines[0]
     assert lines[1].endswith("0:00:00 left")
+
+
+def test_a_metrics_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    hook = MetricsFile(tmp_path / "metrics.jsonl", 1)
+    hook.path.mkdir()
+    with pytest.raises(OutputError, match="is a directory; mend it and resume"):
+        hook.on_step(report(1))
 
 
 def test_sample_files(tmp_path: Path) -> None:

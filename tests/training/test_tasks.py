@@ -1,4 +1,4 @@
-"""The tasks at tiny size: they learn, resume with their caches, and export what the models' rooms can load."""
+"""The tasks at tiny size: they learn, resume with their caches, and export what others can load."""
 
 from pathlib import Path
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from torch import Tensor
 
 from dreamomni import storage
+from dreamomni.errors import OutputError
 
 log = logging.getLogger(__name__)
 
@@ -168,8 +169,14 @@ class MetricsFile(BaseHook):
     def on_step(self, report: StepReport) -> None:
         """Append a line."""
         if report.step % self.log_every == 0 or report.step == report.max_steps:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": report.step, **report.values()}) + "\n")
+            line = json.dumps({"step": report.step, **report.values()}) + "\n"
+            try:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(line)
+            except OSError as error:
+                raise OutputError(
+                    f"cannot write {self.path}: {(error.strerror or str(error)).lower()}; mend it and resume"
+                ) from error
 
 
 class SampleFiles(BaseHook):

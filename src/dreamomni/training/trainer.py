@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from dreamomni import runtime, storage
 from dreamomni.config import dump_recipe
-from dreamomni.errors import CheckpointError, ConfigError
+from dreamomni.errors import CheckpointError, ConfigError, OutputError
 from dreamomni.seeding import derive_seed
 from dreamomni.training import checkpoint
 from dreamomni.training.config import TrainRecipe, check_same_run, identity
@@ -208,12 +209,19 @@ class _Run:
         """Write the averaged weights for inference; the folder appears whole."""
         folder, part = self.run_dir / EXPORT, self.run_dir / f".{EXPORT}.{os.getpid()}.part"
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        with self._inference():
-            self.task.export(part)
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.rename(folder)
+        try:
+            part.mkdir(parents=True)
+            with self._inference():
+                self.task.export(part)
+            if folder.exists():
+                shutil.rmtree(folder)
+            part.rename(folder)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(part, ignore_errors=True)
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise OutputError(
+                f"cannot write {folder}: {reason.lower()}; the checkpoints are intact, so resume to export again"
+            ) from error
         return folder
 
     @contextmanager
