@@ -1,3 +1,4 @@
+# ruff: noqa: T201
 """How well the world checker reads: engine pictures, damaged ones, and things that it must not name.
 
 Run: python benchmarks/world_checker.py [--num 400] [--world mini-world]
@@ -7,6 +8,7 @@ Prints the tables of docs/log/2026-11-21-world-checker.md (about 10 minutes on o
 import argparse
 import time
 from collections import Counter
+from itertools import permutations
 
 import cv2
 import numpy as np
@@ -82,16 +84,16 @@ def measure(samples: list[TrainingSample], vocabulary: Vocabulary, damage: Degra
             counts["wrong"] += name not in (None, "(missed)", label.name)
             if (name, colour) != (label.name, label.colour):
                 confusions[f"{label.colour} {label.name} -> {colour} {name or 'unreadable'}"] += 1
-        boxes = {
-            label.instance_id: tuple(partner.box)
+        read = [
+            (tuple(label.box), tuple(partner.box))
             for label, partner in zip(sample.objects, partners, strict=True)
             if partner
-        }
-        for relation in sample.relations:
-            if relation.subject in boxes and relation.object in boxes:
+        ]
+        for (true_a, seen_a), (true_b, seen_b) in permutations(read, 2):
+            for predicate in ("left of", "above"):
                 counts["relations"] += 1
-                counts["agree"] += direction_holds(
-                    boxes[relation.subject], relation.predicate, boxes[relation.object]
+                counts["agree"] += direction_holds(seen_a, predicate, seen_b) == direction_holds(
+                    true_a, predicate, true_b
                 )
     total, things = len(samples), counts["things"]
     shares = [counts["exact"] / total, counts["number"] / total]

@@ -31,7 +31,8 @@ def test_wilson_interval_refuses_nonsense() -> None:
 def test_a_perfect_score_keeps_a_doubt() -> None:
     estimate = proportion([True] * 50)
     assert estimate.mean == 1.0
-    assert estimate.stderr is not None and 0.005 < estimate.stderr < 0.02
+    assert estimate.stderr is not None
+    assert 0.005 < estimate.stderr < 0.02
 
 
 def test_one_case_has_no_stderr_and_no_case_no_mean() -> None:

@@ -46,6 +46,12 @@ _GOOD = 0.93
 """Regions explained this well are taken as they are; others are also tried in parts."""
 _PART_COST = 0.03
 """What one more object must add to the explained share; otherwise fewer objects are the better reading."""
+_MAX_STRETCH = 1.25
+"""Largest change of a template's proportions."""
+_SHORTEST_PAIR = 0.36
+"""Regions whose longest side is a smaller share of the picture's shorter side have no room for two things."""
+_MAX_PARTS = 6
+_MAX_DEPTH = 2
 _WINDOW_MARGIN = 4
 _COMPARE_BLUR = 0.5
 """Blur in pixels given to the picture before it is compared, so that noise weighs less."""
@@ -151,23 +157,34 @@ class _Picture:
         self.floor = 3 * ground.noise**2 / (1 + 4 * np.pi * _COMPARE_BLUR**2)
         self.height, self.width = rgb.shape[:2]
 
-    def read(self, region: Mask, others: Mask) -> _Reading:
+    def read(self, region: Mask, others: Mask, depth: int = 0) -> _Reading:
         """Explain a region by one thing, or by several when that explains clearly more."""
         whole: _Reading = [(region, self.fit(region, others))]
-        if _quality(whole) >= _GOOD:
+        rows, columns = np.nonzero(region)
+        longest = max(np.ptp(rows), np.ptp(columns)) + 1
+        room = longest >= _SHORTEST_PAIR * min(self.height, self.width)
+        if _quality(whole) >= _GOOD or depth == _MAX_DEPTH or not room:
             return whole
-        candidates = [whole]
         smallest = max(6, round(0.002 * self.height * self.width))
-        for parts in (
+        partitions = [
             split_by_colour(self.rgb, region, self.vocabulary.palette_rgb, smallest),
-            split_by_shape(region),
-        ):
-            parts = [part for part in parts if not is_speck(part, self.height, self.width)]
-            if 2 <= len(parts) <= 6:
-                reading = [(part, self.fit(part, others | (region & ~part))) for part in parts]
-                if all(fit.readable for _, fit in reading):
-                    candidates.append(reading)
-        return max(candidates, key=_quality)
+            *split_by_shape(region),
+        ]
+        split = [self._read_parts(region, others, partition, depth) for partition in partitions]
+        return max([whole, *filter(None, split)], key=_quality)
+
+    def _read_parts(self, region: Mask, others: Mask, partition: list[Mask], depth: int) -> _Reading | None:
+        """Read each part of a region; None as soon as one cannot be read, for then the cut was wrong."""
+        parts = [part for part in partition if not is_speck(part, self.height, self.width)]
+        if not 2 <= len(parts) <= _MAX_PARTS:
+            return None
+        reading: _Reading = []
+        for part in parts:
+            found = self.read(part, others | (region & ~part), depth + 1)
+            if not all(fit.readable for _, fit in found):
+                return None
+            reading += found
+        return reading
 
     def joined(self, regions: list[Mask], readings: list[_Reading]) -> list[_Reading]:
         """Put back together what fell apart: a badly read region may be a fragment of its neighbour."""
@@ -216,10 +233,10 @@ class _Picture:
         ranked = self.vocabulary.bank.rank(shown, ground, box, blur=0.8)
         limit = 1.5 * ranked[0][0] + 0.08
         starts = [
-            trial.start(template, placement, colour)
+            trial.start(template, placement.within(template.aspect, _MAX_STRETCH), colour)
             for share, template, placement, colour in ranked[:6]
-            if share <= limit and 0.7 < placement.width / placement.height / template.aspect < 1.4
-        ] or [trial.start(*ranked[0][1:])]
+            if share <= limit
+        ]
         best = trial.search(starts)
         place = best.placement
         return best._replace(placement=place._replace(x=place.x + x0, y=place.y + y0))
@@ -288,7 +305,7 @@ class _Trial:
         for _ in range(3):
             before = lowest
             for moved in _neighbours(best, step):
-                if 0.8 < moved.width / moved.height / template.aspect < 1.25:
+                if moved == moved.within(template.aspect, _MAX_STRETCH):
                     value = self.unexplained(template, moved, colour)
                     if value < lowest:
                         best, lowest = moved, value

@@ -38,13 +38,14 @@ class Degradation:
         if self.fade != 1:
             damaged = self.fade * damaged + (1 - self.fade) * damaged[0, 0]
         if self.blur:
-            damaged = cv2.GaussianBlur(damaged, (0, 0), self.blur)
+            damaged = np.asarray(cv2.GaussianBlur(damaged, (0, 0), self.blur))
         if self.noise:
-            damaged = damaged + rng.normal(0, self.noise, damaged.shape)
+            damaged = damaged + rng.normal(0, self.noise, damaged.shape).astype(np.float32)
         pixels = np.clip(np.rint(damaged), 0, 255).astype(np.uint8)
         if self.jpeg:
             _, encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.jpeg])
-            pixels = np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1], dtype=np.uint8)
+            decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+            pixels = np.ascontiguousarray(decoded[..., ::-1], dtype=np.uint8)
         return pixels
 
     def __str__(self) -> str:
@@ -67,8 +68,8 @@ def _wobbled(
 ) -> npt.NDArray[np.float32]:
     height, width = image.shape[:2]
     smoothness = 0.1 * min(height, width)
-    field = cv2.GaussianBlur(rng.normal(size=(height, width, 2)), (0, 0), smoothness)
-    field *= amount / field.std()
+    raw = np.asarray(cv2.GaussianBlur(rng.normal(size=(height, width, 2)), (0, 0), smoothness))
+    field = raw * (amount / raw.std())
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     return np.asarray(
         cv2.remap(

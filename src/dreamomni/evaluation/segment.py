@@ -18,8 +18,8 @@ _NEAR = 12.0
 """Pixels nearer than this to the fitted background are taken as background for the next fit."""
 _FOREGROUND = 13.0
 """Least distance of a foreground pixel; palette colours are 30 and more from every background."""
-_SMALLEST_SHARE = 0.004
-"""Regions with a smaller share of the picture are specks (16 pixels at 64 x 64)."""
+_SMALLEST_SHARE = 0.006
+"""Regions with a smaller share of the picture are specks (24 pixels at 64 x 64)."""
 _SHORTEST_SIDE = 0.09
 """Regions whose longest side is shorter than this share of the picture's shorter side are specks."""
 
@@ -117,17 +117,23 @@ def split_by_colour(image: Array, mask: Mask, palette: Array, smallest: int) -> 
     return _nearest_part(mask, cores)
 
 
-def split_by_shape(mask: Mask) -> list[Mask]:
-    """Cut a region at its necks: peaks of the distance to the outside, and what is nearest to each."""
+def split_by_shape(mask: Mask) -> list[list[Mask]]:
+    """Cut a region at its necks, in every way that falling depths suggest.
+
+    Returns:
+        Partitions into two or more parts: a core is connected pixels deeper than a level, and every pixel
+        belongs to the nearest core. Higher levels find more necks.
+    """
     padded = np.pad(mask, 1).astype(np.uint8)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     peak = float(depth.max())
-    for level in (0.45, 0.6, 0.75):
+    partitions: dict[int, list[Mask]] = {}
+    for level in (0.4, 0.5, 0.6, 0.7, 0.8):
         count, labels, stats, _ = cv2.connectedComponentsWithStats((depth > level * peak).astype(np.uint8))
         cores = [labels == index for index in range(1, count) if stats[index, cv2.CC_STAT_AREA] >= 3]
         if len(cores) > 1:
-            return _nearest_part(mask, cores)
-    return [mask]
+            partitions.setdefault(len(cores), _nearest_part(mask, cores))
+    return list(partitions.values())
 
 
 def _nearest_part(mask: Mask, cores: list[Mask]) -> list[Mask]:

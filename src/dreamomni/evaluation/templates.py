@@ -38,6 +38,15 @@ class Placement(NamedTuple):
     height: float
     blur: float
 
+    def within(self, aspect: float, stretch: float) -> "Placement":
+        """The same, one side grown until the proportions are at most ``stretch`` away from ``aspect``."""
+        found = self.width / self.height
+        if found > aspect * stretch:
+            return self._replace(height=self.width / (aspect * stretch))
+        if found < aspect / stretch:
+            return self._replace(width=self.height * aspect / stretch)
+        return self
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
