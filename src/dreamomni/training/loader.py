@@ -91,6 +91,8 @@ def iterate_batches(
 def _next(batches: Iterator[Any]) -> Any:
     try:
         return next(batches)
+    except (ConnectionError, EOFError) as error:  # it died while sending a tensor
+        return _Died(str(error) or type(error).__name__)
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

@@ -220,7 +220,7 @@ class _Run:
             shutil.rmtree(part, ignore_errors=True)
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise OutputError(
-                f"cannot write {folder}: {reason.lower()}; the checkpoints are intact, so resume to export again"
+                f"cannot write {folder}: {reason.lower()}; the checkpoints are intact: resume to export again"
             ) from error
         return folder
 
