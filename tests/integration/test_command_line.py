@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from dreamomni.cli.main import main
@@ -205,3 +206,29 @@ def test_demo_writes_a_gallery(demo: list[str]) -> None:
     assert all((Path("out/demo") / name).is_file() for name in linked)
     with Image.open(io.BytesIO(Path("out/demo/gallery.png").read_bytes())) as picture:
         assert picture.width > 1000
+
+
+def test_train_dry_run_prints_the_resolved_recipe_and_writes_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(here.rglob("*"))
+    assert main(["train", "mini-vae", "--dry-run", "--set", "training.max_steps=321"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["recipe"]["training"]["max_steps"] == 321
+    assert sorted(here.rglob("*")) == before
+
+
+def test_evaluate_world_writes_record_and_page(
+    here: Path, tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = {"names": ["star", "house", "fish", "tree"]}
+    world |= {"mixture": {"single": 1, "remove": 1}, "held_out": {"fraction": 0.2}}
+    Path("small.yaml").write_text(yaml.safe_dump(world))
+    argv = ["evaluate", "world", "--model", str(tiny_model_dir), "--out", "w", "--world", "small.yaml"]
+    argv += ["--num-cases", "1", "--steps", "1", "--quiet"]
+    argv += ["--set", "num_seen_cases_per_kind=0", "--set", "cheats=false"]
+    assert main(argv) == 0
+    assert "w/index.html" in capsys.readouterr().out
+    record = json.loads(Path("w/record.json").read_text())
+    assert {"single_object", "edit_remove", "psnr_outside_mask"} <= set(record["metrics"])
+    assert record["model"]["num_inference_steps"] == 1
+    assert record["command"].startswith("dreamomni evaluate world")
