@@ -350,7 +350,7 @@ def build_mini_vlm(
             "num_attention_heads": num_heads,
             "num_key_value_heads": num_key_value_heads,
             "intermediate_size": intermediate_size,
-            "max_position_embeddings": 1024,
+            "max_position_embeddings": 4096,
             # Prompts here are tens of tokens and images a few tokens wide: Qwen's base of 1e6 would give the
             # image axes frequencies too low to tell neighbours apart.
             "rope_parameters": {
