@@ -199,3 +199,36 @@ def test_several_canvas_sizes_are_refused(parts: Path, tmp_path: Path) -> None:
     world.write_text(WORLD.replace("32x32", "[32x32, 64x32]"))
     with pytest.raises(ConfigError, match="2 canvas sizes"):
         build_task(tiny_dit(parts, 5, data=str(world)))
+
+
+def test_only_an_autoencoder_of_the_same_latents_can_be_shipped(parts: Path, tmp_path: Path) -> None:
+    other = Autoencoder.from_pretrained(parts / "vae")
+    torch.nn.init.zeros_(other.model.decoder.conv_out.weight)
+    other.save_pretrained(tmp_path / "decoder")
+    prepared(parts, tmp_path, export_autoencoder=str(tmp_path / "decoder")).export(tmp_path / "export")
+    shipped = Autoencoder.from_pretrained(tmp_path / "export", subfolder="vae")
+    assert shipped.model.decoder.conv_out.weight.abs().max() == 0
+    other.model.register_to_config(scaling_factor=0.5)
+    other.save_pretrained(tmp_path / "decoder")
+    with pytest.raises(ConfigError, match=r"scale 0\.5000"):
+        prepared(parts, tmp_path, export_autoencoder=str(tmp_path / "decoder")).export(tmp_path / "export")
+
+
+def test_a_frozen_encoder_keeps_its_weights_and_its_scale(parts: Path, tmp_path: Path) -> None:
+    training = toy_recipe(max_steps=4).training.model_dump()
+    task = {"type": "autoencoder", "data": str(parts / "world.yaml"), "init_from": str(parts / "vae")}
+    recipe = TrainRecipe.model_validate(
+        {"name": "decoder", "task": {**task, "freeze_encoder": True}, "training": training}
+    )
+    run(recipe, tmp_path)
+    before, after = (
+        Autoencoder.from_pretrained(parts / "vae"),
+        Autoencoder.from_pretrained(tmp_path / "export"),
+    )
+    assert (before.shift, before.scale) == (after.shift, after.scale)
+    changed = {
+        name.split(".")[0]
+        for name, value in after.model.state_dict().items()
+        if not torch.equal(value, before.model.state_dict()[name])
+    }
+    assert changed == {"decoder"}

@@ -49,6 +49,8 @@ class AutoencoderTask:
         self.autoencoder = build_autoencoder(self.config)
         device = runtime.pick_device(self.training.device)
         self.autoencoder.model.to(device).to(memory_format=torch.channels_last)
+        if self.config.freeze_encoder:
+            self.autoencoder.model.encoder.requires_grad_(False)
 
     def modules(self) -> dict[str, nn.Module]:
         """The whole autoencoder."""
@@ -87,7 +89,13 @@ class AutoencoderTask:
         return tile([to_uint8(pixels), to_uint8(decoded)])
 
     def export(self, folder: Path) -> None:
-        """Measure latents on images no step trains on, record shift and scale, save as diffusers does."""
+        """Measure latents on images no step trains on, record shift and scale, save as diffusers does.
+
+        With a frozen encoder the latents, and so shift and scale, are those of `init_from`.
+        """
+        if self.config.freeze_encoder:
+            self.autoencoder.save_pretrained(folder)
+            return
         seed, total = derive_seed(self.training.seed, "statistics"), self.config.num_statistics_images
         moments = [
             self.autoencoder.encode_moments(

@@ -93,6 +93,8 @@ class AutoencoderTaskConfig(StrictConfig):
     """Name or path of a data recipe."""
     init_from: str | None = None
     """Folder with autoencoder weights to start from; None starts from random ones."""
+    freeze_encoder: bool = False
+    """Train only the decoder, on the latents of `init_from`: models trained on those latents stay valid."""
     block_out_channels: tuple[int, ...] | None = None
     """None keeps the mini layout."""
     layers_per_block: int | None = Field(None, gt=0)
@@ -106,6 +108,12 @@ class AutoencoderTaskConfig(StrictConfig):
     kl_weight: float = Field(1e-6, ge=0)
     num_statistics_images: int = Field(2048, gt=0)
     """Images over which the exported shift (mean) and scale (1 / std) of the latents are measured."""
+
+    @model_validator(mode="after")
+    def _has_an_encoder(self) -> "AutoencoderTaskConfig":
+        if self.freeze_encoder and self.init_from is None:
+            raise ValueError("freeze_encoder keeps a trained encoder, but init_from names none")
+        return self
 
 
 class VlmTaskConfig(StrictConfig):
@@ -136,7 +144,9 @@ class VlmTaskConfig(StrictConfig):
 class DitTaskConfig(StrictConfig):
     """Flow matching with the DreamOmni network over a trained autoencoder and a trained VLM."""
 
-    free: ClassVar[frozenset[str]] = frozenset({"sample_steps", "sample_guidance_scale", "card_name"})
+    free: ClassVar[frozenset[str]] = frozenset(
+        {"export_autoencoder", "sample_steps", "sample_guidance_scale", "card_name"}
+    )
 
     type: Literal["dit"] = "dit"
     data: str = "mini-world"
@@ -145,6 +155,8 @@ class DitTaskConfig(StrictConfig):
     init_from: str | None = None
     autoencoder: str
     """Folder of the exported autoencoder."""
+    export_autoencoder: str | None = None
+    """Folder of the autoencoder to ship, if its decoder was trained on since; None ships `autoencoder`."""
     text_encoder: str
     """Folder of the exported VLM."""
     text_encoder_mode: Literal["frozen", "joint"] = "frozen"

@@ -227,11 +227,19 @@ class DitTask:
             "num_samples": self.training.max_steps * self.training.batch_size,
             "text_encoder": self.config.text_encoder_mode,
         }
-        height_width = self.data.size[0]
+        autoencoder = self.autoencoder
+        if self.config.export_autoencoder is not None:
+            autoencoder = Autoencoder.from_pretrained(self.config.export_autoencoder)
+            if (autoencoder.shift, autoencoder.scale) != (self.autoencoder.shift, self.autoencoder.scale):
+                raise ConfigError(
+                    f"{self.config.export_autoencoder} has not the latents of {self.config.autoencoder} "
+                    f"(shift {autoencoder.shift:.4f}, scale {autoencoder.scale:.4f}); train it with freeze_encoder"
+                )
+        canvas = self.data.size[0]
         save_model_folder(
             folder,
             transformer=self.transformer,
-            vae=self.autoencoder.model,
+            vae=autoencoder.model,
             text_encoder=self.encoder.model,
             processor=self.encoder.processor,
             card=ModelCard(
@@ -239,7 +247,7 @@ class DitTask:
                 tasks=tuple(
                     sorted({"edit" if kind in EDIT_KINDS else "text_to_image" for kind in self.data.mixture})
                 ),
-                base_size=round((height_width.width * height_width.height) ** 0.5),
+                base_size=round((canvas.width * canvas.height) ** 0.5),
                 world=self.config.data,
                 licence="Apache-2.0",
                 num_inference_steps=self.config.sample_steps,
