@@ -51,6 +51,8 @@ _MAX_STRETCH = 1.25
 _SHORTEST_PAIR = 0.36
 """Regions whose longest side is a smaller share of the picture's shorter side have no room for two things."""
 _MAX_PARTS = 6
+_FEWEST_PURE = 8
+"""Least number of pixels from which a colour is read."""
 _MAX_DEPTH = 2
 _WINDOW_MARGIN = 4
 _COMPARE_BLUR = 0.5
@@ -238,8 +240,7 @@ class _Picture:
             if share <= limit
         ]
         best = trial.search(starts)
-        place = best.placement
-        return best._replace(placement=place._replace(x=place.x + x0, y=place.y + y0))
+        return best._replace(colour=trial.named_colour(best.template, best.placement))
 
     def detection(self, mask: Mask, fit: _Fit) -> Detection:
         """Turn the best explanation of a region into a statement, or into an abstention."""
@@ -279,6 +280,15 @@ class _Trial:
         gain = self.weight * layers[..., 0]
         total = max(float((gain * layers[..., 0]).sum()), 1e-3)
         return np.clip(np.einsum("hw,hwc->c", gain, rest) / total, 0, 255).astype(np.float32)
+
+    def named_colour(self, template: Template, placement: Placement) -> Array:
+        """Median of the main fill where it is purest, so that outlines and details do not count."""
+        layers = template.place(placement, self.width, self.height)
+        purity = layers[..., 0] * self.weight
+        pure = purity >= min(0.9 * float(purity.max()), float(np.sort(purity, axis=None)[-_FEWEST_PURE]))
+        rest = self.rgb - layers[..., 1:4] - (1 - layers[..., 4:]) * self.ground
+        fill = np.median(rest[pure] / np.maximum(layers[pure][:, :1], 1e-3), axis=0)
+        return np.clip(fill, 0, 255).astype(np.float32)
 
     def start(self, template: Template, placement: Placement, colour: Array) -> _Fit:
         """A first guess, measured."""
