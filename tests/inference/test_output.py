@@ -6,7 +6,6 @@ from PIL import Image
 
 from dreamomni.errors import OutputError
 from dreamomni.inference.output import (
-    PROVENANCE_KEY,
     REQUEST_KEY,
     check_outputs,
     make_folder,
@@ -15,7 +14,7 @@ from dreamomni.inference.output import (
 )
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.request import EditRequest
-from dreamomni.tasks.result import ImageResult, Provenance
+from dreamomni.tasks.result import PNG_KEY, ImageResult, Provenance
 
 
 def test_several_outputs_are_numbered_from_one() -> None:
@@ -70,14 +69,13 @@ def test_the_picture_carries_request_and_provenance_and_nothing_of_the_input(tmp
     save_result(result, request, paths)
     with Image.open(paths[1]) as image:
         texts = dict(image.text)  # type: ignore[attr-defined]
-    assert set(texts) == {REQUEST_KEY, PROVENANCE_KEY}
+    assert set(texts) == {REQUEST_KEY, PNG_KEY}
     asked = json.loads(texts[REQUEST_KEY])
     assert asked == {
         "task": "edit",
         "prompt": "gr\u00fcn",
         "images": ["32x32 sha256:00"],
-        "seed": 3,
-        "num_images": 2,
+        "seed": 4,
     }
-    assert json.loads(texts[PROVENANCE_KEY])["image_number"] == 2
+    assert Provenance.model_validate_json(texts[PNG_KEY]) == provenance
     assert b"private" not in paths[1].read_bytes()

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dreamomni.errors import OutputError
+from dreamomni.inference.plan import image_seed
 from dreamomni.tasks.images import save_png
 from dreamomni.tasks.request import Request
 from dreamomni.tasks.result import ImageResult
 
 REQUEST_KEY = "dreamomni.request"
-PROVENANCE_KEY = "dreamomni.provenance"
 
 
 def output_paths(path: Path, num_images: int) -> list[Path]:
@@ -57,19 +57,19 @@ def check_folder(folder: Path, problem: str) -> None:
 
 
 def save_result(result: ImageResult, request: Request, paths: Sequence[Path]) -> None:
-    """Write the images as PNG files that carry the request and how it was served, and nothing of input files.
+    """Write the images as PNG files that carry a request and how it was served, and nothing of input files.
 
-    The same result gives the same bytes: no time and no path is recorded.
+    The request inside asks for that one image. The same result gives the same bytes: no time, no path is recorded.
 
     Raises:
         OutputError: A file cannot be written.
     """
-    asked = request.model_dump(mode="json", exclude_defaults=True) | {"task": request.task}
+    asked = request.model_dump(mode="json", exclude_defaults=True, exclude={"num_images"})
     if request.images:
         asked["images"] = list(result.provenance.images)
     for number, (image, path) in enumerate(zip(result.images, paths, strict=True)):
-        provenance = result.provenance.model_dump(mode="json") | {"image_number": number + 1}
-        save_png(image, path, {REQUEST_KEY: json.dumps(asked), PROVENANCE_KEY: json.dumps(provenance)})
+        asked |= {"task": request.task, "seed": image_seed(request.seed, number)}
+        save_png(image, path, {REQUEST_KEY: json.dumps(asked)} | result.provenance.png_metadata())
 
 
 def make_folder(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from PIL import Image
 from dreamomni.config import StrictConfig
 from dreamomni.tasks.geometry import Size
 
-PNG_KEY = "dreamomni"
+PNG_KEY = "dreamomni.provenance"
 """The text key under which a PNG of ours carries its provenance."""
 
 

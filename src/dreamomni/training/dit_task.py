@@ -233,7 +233,8 @@ class DitTask:
             if (autoencoder.shift, autoencoder.scale) != (self.autoencoder.shift, self.autoencoder.scale):
                 raise ConfigError(
                     f"{self.config.export_autoencoder} has not the latents of {self.config.autoencoder} "
-                    f"(shift {autoencoder.shift:.4f}, scale {autoencoder.scale:.4f}); train it with freeze_encoder"
+                    f"(shift {autoencoder.shift:.4f}, scale {autoencoder.scale:.4f}): "
+                    "train it with freeze_encoder"
                 )
         canvas = self.data.size[0]
         save_model_folder(
