@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dreamomni.errors import OutputError
-from dreamomni.inference.plan import image_seed
 from dreamomni.tasks.images import save_png
 from dreamomni.tasks.request import Request
 from dreamomni.tasks.result import ImageResult
@@ -59,7 +58,7 @@ def check_folder(folder: Path, problem: str) -> None:
 def save_result(result: ImageResult, request: Request, paths: Sequence[Path]) -> None:
     """Write the images as PNG files that carry a request and how it was served, and nothing of input files.
 
-    The request inside asks for that one image. The same result gives the same bytes: no time, no path is recorded.
+    The request inside asks for that one image. The same result gives the same bytes.
 
     Raises:
         OutputError: A file cannot be written.
@@ -68,7 +67,7 @@ def save_result(result: ImageResult, request: Request, paths: Sequence[Path]) ->
     if request.images:
         asked["images"] = list(result.provenance.images)
     for number, (image, path) in enumerate(zip(result.images, paths, strict=True)):
-        asked |= {"task": request.task, "seed": image_seed(request.seed, number)}
+        asked |= {"task": request.task, "seed": request.image_seed(number)}
         save_png(image, path, {REQUEST_KEY: json.dumps(asked)} | result.provenance.png_metadata())
 
 

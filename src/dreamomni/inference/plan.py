@@ -83,18 +83,13 @@ def make_plan(request: Request, card: ModelCard, grid_px: int) -> Plan:
         images=images,
         sources=sources,
         size=size,
-        seeds=tuple(image_seed(request.seed, number) for number in range(request.num_images)),
+        seeds=tuple(request.image_seed(number) for number in range(request.num_images)),
         num_inference_steps=_first(request.num_inference_steps, card.num_inference_steps),
         guidance_scale=_first(request.guidance_scale, card.guidance_scale),
         image_guidance_scale=_first(request.image_guidance_scale, card.image_guidance_scale)
         if images
         else 1.0,
     )
-
-
-def image_seed(seed: int, number: int) -> int:
-    """Return the seed of image `number`, from 0, of a request with this seed."""
-    return (seed + number) % 2**64
 
 
 def doubts(plan: Plan, card: ModelCard) -> list[str]:

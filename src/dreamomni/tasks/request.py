@@ -96,6 +96,10 @@ class BaseRequest(StrictConfig):
         request._check()
         return request
 
+    def image_seed(self, number: int) -> int:
+        """Return the seed of result `number`, from 0: each takes the one after its neighbour's."""
+        return (self.seed + number) % 2**64
+
     @classmethod
     def task_name(cls) -> str:
         """The value of `task` that stands for this class."""
