@@ -12,7 +12,7 @@ edited = pipe("replace the house with a tree", image=made.images[0], seed=0)
 edited.images[0].save("stars_edited.png")
 
 # A list of prompts runs as one batch, and each image still depends on its own seed alone.
-batch = pipe(["a green apple", "a purple umbrella"], num_images_per_prompt=2, seed=7)
+batch = pipe(["a green heart", "a purple umbrella"], num_images_per_prompt=2, seed=7)
 for number, image in enumerate(batch.images, start=1):
     image.save(f"batch_{number}.png")
 
