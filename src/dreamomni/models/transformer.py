@@ -187,6 +187,10 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         for module in self.modules():
             if isinstance(module, DiTBlock):
                 nn.init.zeros_(module.modulation.weight)
+                # Queries and keys share a constant, so that a token starts by looking at its own place,
+                # in the noise and in the input images: copying need not be discovered.
+                nn.init.ones_(module.attention.to_q.bias)
+                nn.init.ones_(module.attention.to_k.bias)
                 for linear in (
                     module.attention.to_out,
                     module.ffn_text.linear_out,
