@@ -53,7 +53,14 @@ def make(world: str) -> list[TrainingSample]:
 def test_words_and_labels_are_as_recorded(world: str) -> None:
     recorded = json.loads((FOLDER / f"samples-{world}.json").read_text())
     for sample, expected in zip(make(world), recorded, strict=True):
-        assert facts(sample) == expected["facts"]
+        found, stored = facts(sample), dict(expected["facts"])
+        labels, stored_labels = found.pop("labels"), stored.pop("labels")
+        assert found == stored
+        # Another processor may round the edge of a resized sticker the other way, and so move a label by a hair.
+        for label, known in zip(labels, stored_labels, strict=True):
+            assert label[:3] == known[:3]
+            assert np.abs(np.subtract(label[3:7], known[3:7])).max() <= 1
+            assert abs(label[7] - known[7]) <= 2 + 0.02 * known[7]
 
 
 def test_pixels_are_as_recorded() -> None:

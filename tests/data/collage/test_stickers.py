@@ -1,9 +1,7 @@
 """Every shipped sticker is drawn well: licensed, inside its canvas, mostly one colour, unlike the others."""
 
-import hashlib
 import io
 import itertools
-import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -15,7 +13,8 @@ from PIL import Image
 from dreamomni.data.collage.assets import STICKER_FOLDER, StickerPack
 from dreamomni.data.collage.palette import MINI, PALETTE, delta_e
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "stickers.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "stickers.npz"
+GOLDEN_NAMES = ("apple", "car", "cat", "key", "scissors")
 # fmt: off
 MINI_THINGS = [
     "apple", "tree", "house", "fish", "car", "cup", "star", "umbrella", "heart", "moon", "flower",
@@ -104,11 +103,18 @@ def test_no_two_silhouettes_are_the_same(pack):
         assert overlap <= 0.9, (first, second)
 
 
-@pytest.mark.parametrize("name", ["apple", "car", "cat", "key", "scissors"])
-def test_pixels_are_the_recorded_ones(pack, name):
-    recorded = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    image = pack.render(name, PALETTE["red"], 48)
-    assert hashlib.sha256(image.tobytes()).hexdigest() == recorded[name]
+def rendered_strip(pack):
+    strip = np.zeros((48, 48 * len(GOLDEN_NAMES), 4), dtype=np.uint8)
+    for place, name in enumerate(GOLDEN_NAMES):
+        image = pack.render(name, PALETTE["red"], 48, premultiplied=True)
+        strip[: image.shape[0], place * 48 : place * 48 + image.shape[1]] = image
+    return strip
+
+
+def test_pixels_are_the_recorded_ones(pack):
+    # Another processor may round a resized pixel the other way; nothing else may differ.
+    recorded = np.load(GOLDEN)["strip"].astype(int)
+    assert np.abs(rendered_strip(pack) - recorded).max() <= 2
 
 
 def silhouette(pack, name, side=64):
