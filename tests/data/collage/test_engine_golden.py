@@ -56,7 +56,7 @@ def test_words_and_labels_are_as_recorded(world: str) -> None:
         found, stored = facts(sample), dict(expected["facts"])
         labels, stored_labels = found.pop("labels"), stored.pop("labels")
         assert found == stored
-        # Another processor may round the edge of a resized sticker the other way, and so move a label by a hair.
+        # Another processor may round the edge of a sticker the other way, and move a label by a hair.
         for label, known in zip(labels, stored_labels, strict=True):
             assert label[:3] == known[:3]
             assert np.abs(np.subtract(label[3:7], known[3:7])).max() <= 1
