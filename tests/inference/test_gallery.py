@@ -20,6 +20,14 @@ def test_a_world_without_those_things_is_asked_for_its_own() -> None:
     assert all(re.search("apple|boat|cat|key|moon|flower", prompt) for prompt in prompts)
 
 
+def test_a_world_of_single_things_is_asked_for_single_things() -> None:
+    recipe = load_recipe("mini-v0-single", CollageRecipe)
+    prompts = [one.request.prompt for one in gallery._ask_words(recipe, 0)]
+    assert prompts == list(gallery.SINGLE_PROMPTS)
+    assert {one.kind for one in gallery._ask_edits(recipe, 0)} == {"add", "remove", "replace"}
+    assert all(len(one.request.images) == 1 for one in gallery._ask_edits(recipe, 0))
+
+
 def test_long_words_are_wrapped_and_cut() -> None:
     font = gallery._font(16)
     lines = gallery._wrap("many " * 40, font, 100)

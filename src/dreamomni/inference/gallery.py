@@ -37,6 +37,19 @@ PROMPTS = (
     "a red house and a green tree",
     "an orange heart below a blue fish",
 )
+SINGLE_PROMPTS = (
+    "a red star",
+    "a blue house",
+    "a green tree",
+    "a yellow car",
+    "a purple umbrella",
+    "an orange fish",
+    "a red heart",
+    "a blue cup",
+    "a yellow star on a white background",
+    "a green fish on a cream background",
+)
+"""For a world in which every picture shows one thing."""
 _PROMPT_NAMES = frozenset({"star", "house", "umbrella", "fish", "cup", "car", "heart", "tree"})
 _PROMPT_COLOURS = frozenset({"red", "blue", "purple", "orange", "yellow", "green"})
 WORD_KINDS = ("colors", "position", "color_attribution", "two")
@@ -206,11 +219,14 @@ class _Asked(NamedTuple):
 
 
 def _ask_words(world: CollageRecipe, seed: int) -> list[_Asked]:
-    engine = _engine(world, WORD_KINDS)
-    prompts = list(PROMPTS)
+    kinds = _kinds_of(world, WORD_KINDS)
+    engine = _engine(world, kinds)
+    prompts = list(PROMPTS if set(kinds) >= set(WORD_KINDS) else SINGLE_PROMPTS)
     if not (set(engine.names) >= _PROMPT_NAMES and set(engine.colours) >= _PROMPT_COLOURS):
-        kinds = [WORD_KINDS[number % len(WORD_KINDS)] for number in range(len(PROMPTS))]
-        prompts = [engine.sample(seed, number, kind=kind).instruction for number, kind in enumerate(kinds)]
+        prompts = [
+            engine.sample(seed, number, kind=kinds[number % len(kinds)]).instruction
+            for number in range(len(prompts))
+        ]
     return [
         _Asked(f"words-{number:02d}", "words", TextToImageRequest(prompt=prompt, seed=seed))
         for number, prompt in enumerate(prompts, start=1)
@@ -218,10 +234,11 @@ def _ask_words(world: CollageRecipe, seed: int) -> list[_Asked]:
 
 
 def _ask_edits(world: CollageRecipe, seed: int) -> list[_Asked]:
-    engine = _engine(world, EDIT_KINDS)
+    kinds = _kinds_of(world, EDIT_KINDS)
+    engine = _engine(world, kinds)
     asked = []
     for number in range(1, NUM_EDITS_PER_KIND + 1):
-        for place, kind in enumerate(EDIT_KINDS):
+        for place, kind in enumerate(kinds):
             # An index of its own for every edit: kinds of one index share their things and their ground.
             sample = engine.sample(seed, 100 * place + number, kind=kind)
             source = Image.fromarray(sample.images[0])
@@ -230,6 +247,11 @@ def _ask_edits(world: CollageRecipe, seed: int) -> list[_Asked]:
                 _Asked(f"{kind}-{number:02d}", kind, request, source, Image.fromarray(sample.target))
             )
     return asked
+
+
+def _kinds_of(world: CollageRecipe, kinds: Sequence[str]) -> list[str]:
+    """Those of the kinds that the world draws; all of them if it draws none."""
+    return [kind for kind, weight in world.mixture.items() if kind in kinds and weight > 0] or list(kinds)
 
 
 def _engine(world: CollageRecipe, kinds: Sequence[str]) -> CollageEngine:
