@@ -37,6 +37,18 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class DragLabel:
+    """One point of image 1 and where it goes, as fractions of width and height, rounded to 4 decimals."""
+
+    x: float
+    y: float
+    dx: float
+    dy: float
+    instance_id: int
+    """The thing that the point lies on."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingSample:
     """One exactly labelled sample; a pure function of its recipe, seed and index."""
 
@@ -58,8 +70,8 @@ class TrainingSample:
     """What the target shows."""
     objects: tuple[ObjectLabel, ...]
     """Things in the target."""
-    source_objects: tuple[ObjectLabel, ...]
-    """Things in image 1; empty without one."""
+    image_objects: tuple[tuple[ObjectLabel, ...], ...]
+    """Things in each input image, in the order of the images."""
     relations: tuple[Relation, ...]
     """Between things in the target."""
     details: Mapping[str, Any]
@@ -68,3 +80,16 @@ class TrainingSample:
     """Of every asset in the picture, each once."""
     seed: int
     index: int
+    drags: tuple[DragLabel, ...] = ()
+    """Points to move, for drag."""
+    ids: np.ndarray | None = None
+    """int16 (H, W): which instance of `objects` each pixel of the target belongs to; 0 is the background."""
+    image_ids: tuple[np.ndarray | None, ...] = ()
+    """The same for each input image; None where an image shows no instances (an edge map)."""
+    assets: tuple[str, ...] = ()
+    """Ids of every sticker, cut-out, background and font in any picture, each once."""
+
+    @property
+    def source_objects(self) -> tuple[ObjectLabel, ...]:
+        """Things in image 1; empty without one."""
+        return self.image_objects[0] if self.image_objects else ()

@@ -12,7 +12,6 @@ from dreamomni.data.collage.held_out import (
     pair_combination,
 )
 from dreamomni.data.collage.recipe import CollageRecipe, HeldOut
-from dreamomni.data.collage.staging import Stage
 from dreamomni.errors import ConfigError
 from dreamomni.tasks.sample import TrainingSample
 
@@ -23,14 +22,6 @@ def shown(sample: TrainingSample) -> set[tuple[str, ...]]:
     pictures = (sample.objects, sample.source_objects)
     return combinations(
         [(label.name, label.colour) for label in labels if label.kind != "text"] for labels in pictures
-    )
-
-
-def planned(stage: Stage) -> set[tuple[str, ...]]:
-    pictures = (stage.source.placed, stage.target.placed)
-    return combinations(
-        [(item.thing.name, item.thing.colour) for item in placed if item.thing.kind != "text"]
-        for placed in pictures
     )
 
 
@@ -97,12 +88,9 @@ def test_training_never_shows_what_is_held_out(name: str) -> None:
     recipe = load_recipe(name, CollageRecipe, ["size=64x64"])
     engine = CollageEngine(recipe)
     is_out = functools.cache(lambda combination: is_held_out(recipe.held_out, combination))
-    for index in range(3000 if name == "mini-world" else 1000):
-        leaked = {c for c in planned(engine.stage(5, index)) if is_out(c)}
+    for index in range(1500 if name == "mini-world" else 500):
+        leaked = {c for c in shown(engine.sample(5, index)) if is_out(c)}
         assert not leaked, (index, leaked)
-    for index in range(100):
-        sample = engine.sample(5, index)
-        assert shown(sample) <= planned(engine.stage(5, index))
 
 
 WANTED = {

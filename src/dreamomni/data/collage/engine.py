@@ -1,31 +1,29 @@
 """Sample i of a collage recipe, as a pure function of (recipe, seed, i)."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
-
-import cv2
-import numpy as np
 
 from dreamomni.data.collage.assets import StickerPack
 from dreamomni.data.collage.backgrounds import draw_background
 from dreamomni.data.collage.draws import Draws
-from dreamomni.data.collage.edit_plans import EditPlan, plan_edit
+from dreamomni.data.collage.families.edit import EditFamily
+from dreamomni.data.collage.families.family import Context, Draft, Family, Slot
+from dreamomni.data.collage.families.text_to_image import TextToImageFamily
 from dreamomni.data.collage.fonts import font_licence
-from dreamomni.data.collage.labels import read_labels, read_relations
-from dreamomni.data.collage.plans import TextToImagePlan, plan_text_to_image
-from dreamomni.data.collage.recipe import EDIT_KINDS, TEXT_TO_IMAGE_KINDS, CollageRecipe
-from dreamomni.data.collage.render import Picture, Renderer
-from dreamomni.data.collage.scene import BackgroundLook, Placed, Thing
-from dreamomni.data.collage.staging import Stage, stage_edit, stage_text_to_image
-from dreamomni.data.collage.words.captions import describe, write_prompt
+from dreamomni.data.collage.labels import read_relations
+from dreamomni.data.collage.recipe import CollageRecipe
+from dreamomni.data.collage.render import Renderer
+from dreamomni.data.collage.scene import BackgroundLook
 from dreamomni.data.collage.words.coverage import coverage
-from dreamomni.data.collage.words.instructions import write_instruction
 from dreamomni.data.collage.world import Split, World
 from dreamomni.errors import ConfigError, DataError
-from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import TrainingSample
+
+FAMILIES: tuple[Family, ...] = (TextToImageFamily(), EditFamily())
+_FAMILY_OF = {kind: family for family in FAMILIES for kind in family.kinds}
+KINDS: tuple[str, ...] = tuple(_FAMILY_OF)
+"""Every kind of sample that the engine makes."""
 
 _ATTEMPTS = 40
 _LICENCE = "Apache-2.0"
@@ -57,6 +55,7 @@ class CollageEngine:
         self._world.check_split(split)
         self._renderer = Renderer(used)
         self._licences = {name: used.licence(name) for name in self._world.names}
+        self._context = Context(recipe, self._world, self._renderer, split)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Workers rebuild their caches; drawn sprites are not worth sending.
@@ -88,28 +87,27 @@ class CollageEngine:
 
         Raises:
             ConfigError: There is no such kind.
-            DataError: The recipe leaves no room for what this sample must show.
+            RejectedSampleError: The recipe leaves no room for what this sample must show.
         """
-        stage = self.stage(seed, index, kind)
-        return self._finish(seed, index, stage)
-
-    def stage(self, seed: int, index: int, kind: str | None = None) -> Stage:
-        """Decide all of one sample but its words: what is where, before any pixel exists.
-
-        Arguments and errors are those of `sample`.
-        """
-        kind = self._kind(seed, index, kind)
+        if kind is None:
+            kind = self.kind_of(seed, index)
+        elif kind not in _FAMILY_OF:
+            raise ConfigError(f"there is no kind of sample {kind!r}; the kinds are {', '.join(KINDS)}")
         canvas = Draws(*self._path(seed, index), "canvas")
         size = canvas.pick(self.recipe.size)
         background = self._draw_background(canvas)
+        reasons: Counter[str] = Counter()
         for attempt in range(_ATTEMPTS):
-            stage = self._attempt(kind, size, background, self._path(seed, index), attempt)
-            if stage is not None:
-                return replace(stage, kind=kind, attempts=attempt + 1)
-        raise DataError(
-            f"sample {index} of seed {seed} ({kind}, {size}) found no layout in {_ATTEMPTS} attempts: lower "
-            "object_sizes, gap or held_out.fraction"
-        )
+            slot = Slot(kind, size, background, self._path(seed, index), attempt)
+            draft = _FAMILY_OF[kind].draw(self._context, slot)
+            if isinstance(draft, Draft):
+                return self._finish(draft, slot, seed, index, reasons)
+            reasons[draft.reason] += 1
+        raise RejectedSampleError(seed, index, kind, str(size), reasons)
+
+    def kind_of(self, seed: int, index: int) -> str:
+        """Which kind the recipe's mixture gives a sample."""
+        return Draws(*self._path(seed, index), "kind").weighted(self.recipe.mixture)
 
     def corpus(self, num: int, seed: int = 0) -> Iterator[str]:
         """Yield texts to train a tokenizer on.
@@ -129,141 +127,75 @@ class CollageEngine:
         # The splits must not be near copies of each other under one seed.
         return seed, "sample" if self.split == "train" else f"sample/{self.split}", index
 
-    def _kind(self, seed: int, index: int, kind: str | None) -> str:
-        if kind is None:
-            return Draws(*self._path(seed, index), "kind").weighted(self.recipe.mixture)
-        if kind not in (*TEXT_TO_IMAGE_KINDS, *EDIT_KINDS):
-            known = ", ".join((*TEXT_TO_IMAGE_KINDS, *EDIT_KINDS))
-            raise ConfigError(f"there is no kind of sample {kind!r}; the kinds are {known}")
-        return kind
-
     def _draw_background(self, draws: Draws) -> BackgroundLook:
         colour = draws.pick(tuple(self._world.backgrounds))
         style = draws.weighted(self.recipe.background_styles)
         return draw_background(style, colour, self._world.backgrounds[colour], draws)
 
-    def _attempt(
-        self, kind: str, size: Size, background: BackgroundLook, path: tuple[int, str, int], attempt: int
-    ) -> Stage | None:
-        things, looks, layout = (Draws(*path, group, attempt) for group in ("things", "looks", "layout"))
-        if kind in EDIT_KINDS:
-            edit = plan_edit(kind, self._world, self.split, background.colour, things)
-            if edit is None:
-                return None
-            return stage_edit(edit, self._world, self._renderer, size, background, looks, layout)
-        plan = plan_text_to_image(kind, self._world, self.split, background.colour, things)
-        if plan is None:
-            return None
-        return stage_text_to_image(plan, self._world, self._renderer, size, background, looks, layout)
-
-    def _finish(self, seed: int, index: int, stage: Stage) -> TrainingSample:
-        source, target = self._pictures(stage)
-        labels = read_labels(target, stage.target.placed)
-        words = Draws(*self._path(seed, index), "words")
-        caption_words = Draws(*self._path(seed, index), "caption")
-        say_background = caption_words.chance(self.recipe.say_background)
-        description = describe(stage.target, caption_words, say_background=say_background)
+    def _finish(
+        self, draft: Draft, slot: Slot, seed: int, index: int, reasons: Counter[str]
+    ) -> TrainingSample:
         details: dict[str, Any] = {
-            "background": {"colour": stage.target.background.colour, "style": stage.target.background.style},
+            "background": {"colour": slot.background.colour, "style": slot.background.style},
             "split": self.split,
-            "attempts": stage.attempts,
-            "description": description,
+            "attempts": slot.attempt + 1,
+            "rejected": dict(sorted(reasons.items())),
         }
-        common: dict[str, Any] = {
-            "key": f"{self.split}-{seed}-{index:09d}",
-            "kind": stage.kind,
-            "target": target.pixels,
-            "objects": labels,
-            "relations": read_relations(labels),
-            "details": details,
-            "licences": self._licences_of(stage),
-            "seed": seed,
-            "index": index,
-        }
-        if isinstance(stage.plan, TextToImagePlan):
-            prompt = write_prompt(stage.plan, stage.target.background, say_background, words)
-            details.update(_expect_prompt(stage.plan))
-            return TrainingSample(
-                task="text_to_image",
-                images=(),
-                mask=None,
-                instruction=prompt,
-                caption=prompt,
-                source_objects=(),
-                **common,
-            )
-        details.update(_expect_edit(stage.plan, stage.target.placed))
         return TrainingSample(
-            task="edit",
-            images=(source.pixels,),
-            mask=changed(source.pixels, target.pixels),
-            instruction=write_instruction(stage.plan, words),
-            caption=description,
-            source_objects=read_labels(source, stage.source.placed),
-            **common,
+            key=f"{self.split}-{seed}-{index:09d}",
+            task=draft.task,
+            kind=slot.kind,
+            target=draft.target,
+            images=draft.images,
+            mask=draft.mask,
+            instruction=draft.instruction,
+            caption=draft.caption,
+            objects=draft.objects,
+            image_objects=draft.image_objects,
+            relations=read_relations(draft.objects),
+            details=details | dict(draft.details),
+            licences=self._licences_of(draft.assets),
+            seed=seed,
+            index=index,
+            drags=draft.drags,
+            ids=draft.ids,
+            image_ids=draft.image_ids,
+            assets=draft.assets,
         )
 
-    def _pictures(self, stage: Stage) -> tuple[Picture, Picture]:
-        if stage.source is stage.target:
-            picture = self._renderer.picture(stage.target)
-            return picture, picture
-        return self._renderer.pair(stage.source, stage.target)
-
-    def _licences_of(self, stage: Stage) -> tuple[str, ...]:
+    def _licences_of(self, assets: tuple[str, ...]) -> tuple[str, ...]:
         found = {_LICENCE}
-        for item in (*stage.source.placed, *stage.target.placed):
-            if item.thing.kind == "sticker":
-                found.add(self._licences[item.thing.name])
-            elif item.thing.kind == "text":
-                found.add(font_licence(item.look.font))
+        for asset in assets:
+            kind, _, name = asset.partition(":")
+            if kind == "sticker":
+                found.add(self._licences[name])
+            elif kind == "font":
+                found.add(font_licence(name))
         return tuple(sorted(found))
 
 
-def changed(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Mark the pixels that differ.
+class RejectedSampleError(DataError):
+    """No attempt at a sample succeeded.
 
-    Returns:
-        (H, W) uint8, 255 where any channel differs.
+    Attributes:
+        index: Number of the sample.
+        kind: Its kind.
+        reasons: Attempts by the reason of their failure.
     """
-    red, green, blue = cv2.split(cv2.absdiff(source, target))
-    return np.asarray(cv2.compare(cv2.max(cv2.max(red, green), blue), 0, cv2.CMP_GT), dtype=np.uint8)
+
+    def __init__(self, seed: int, index: int, kind: str, size: str, reasons: Mapping[str, int]) -> None:
+        self.index, self.kind, self.reasons = index, kind, dict(reasons)
+        counts = ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+        super().__init__(
+            f"sample {index} of seed {seed} ({kind}, {size}) found no layout in "
+            f"{sum(reasons.values())} attempts ({counts}): lower object_sizes, gap or held_out.fraction"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_rejected, (self.index, self.kind, self.reasons, str(self))
 
 
-def _expect_prompt(plan: TextToImagePlan) -> dict[str, Any]:
-    relation = None
-    if plan.predicate is not None:
-        names = [group.thing.name for group in plan.groups]
-        relation = {"subject": names[0], "predicate": plan.predicate, "object": names[1]}
-    include = [
-        {
-            "name": group.thing.name,
-            "colour": group.thing.colour if group.say_colour else None,
-            "count": group.count,
-        }
-        for group in plan.groups
-    ]
-    expect = {"include": include, "relation": relation}
-    return {"expect": expect, "operation": None, "removed": None, "added": None, "location": None}
-
-
-def _expect_edit(plan: EditPlan, placed: Sequence[Placed]) -> dict[str, Any]:
-    counts = Counter(item.thing for item in placed)
-    free_colour = None if plan.say_added_colour else plan.added
-    include = [
-        {"name": thing.name, "colour": None if thing == free_colour else thing.colour, "count": count}
-        for thing, count in counts.items()
-    ]
-    relation = None
-    if plan.predicate is not None and plan.added is not None:
-        relation = {"subject": plan.added.name, "predicate": plan.predicate, "object": plan.others[0].name}
-    return {
-        "expect": {"include": include, "relation": relation},
-        "operation": plan.operation,
-        "removed": _as_dict(plan.removed),
-        "added": _as_dict(plan.added),
-        "location": plan.location,
-    }
-
-
-def _as_dict(thing: Thing | None) -> dict[str, str] | None:
-    return None if thing is None else {"name": thing.name, "colour": thing.colour}
+def _rebuild_rejected(index: int, kind: str, reasons: dict[str, int], message: str) -> RejectedSampleError:
+    error = RejectedSampleError.__new__(RejectedSampleError)
+    error.index, error.kind, error.reasons, error.args = index, kind, reasons, (message,)
+    return error

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -140,3 +141,13 @@ def _prepare(image: npt.NDArray[np.uint8]) -> Sprite:
     colour = np.minimum(image[..., :3], alpha[..., None]).astype(np.uint16)
     clear = np.repeat(255 - alpha[..., None].astype(np.uint16), 3, axis=2)
     return Sprite(colour, clear, solid, int(np.count_nonzero(solid)))
+
+
+def changed(source: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Mark the pixels that differ.
+
+    Returns:
+        (H, W) uint8, 255 where any channel differs.
+    """
+    red, green, blue = cv2.split(cv2.absdiff(source, target))
+    return np.asarray(cv2.compare(cv2.max(cv2.max(red, green), blue), 0, cv2.CMP_GT), dtype=np.uint8)

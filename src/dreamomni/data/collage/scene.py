@@ -88,3 +88,15 @@ class Scene:
     size: Size
     background: BackgroundLook
     placed: tuple[Placed, ...]
+
+
+def assets_of(*scenes: Scene) -> tuple[str, ...]:
+    """Ids of what is drawn in scenes: `sticker:apple`, `font:sans`; shapes are no assets."""
+    found = set()
+    for scene in scenes:
+        for item in scene.placed:
+            if item.thing.kind == "sticker":
+                found.add(f"sticker:{item.look.name}")
+            elif item.thing.kind == "text":
+                found.add(f"font:{item.look.font}")
+    return tuple(sorted(found))

@@ -1,0 +1,76 @@
+"""Pictures from words alone: things, numbers, colours, places, shapes, written words (section 3.2, T2I)."""
+
+from typing import Any, ClassVar
+
+from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slot
+from dreamomni.data.collage.labels import read_labels
+from dreamomni.data.collage.plans import TextToImagePlan, plan_text_to_image
+from dreamomni.data.collage.recipe import TEXT_TO_IMAGE_KINDS
+from dreamomni.data.collage.scene import assets_of
+from dreamomni.data.collage.staging import Stage, stage_text_to_image
+from dreamomni.data.collage.words.captions import describe, write_prompt
+
+
+class TextToImageFamily:
+    """Draws one scene and words for it."""
+
+    kinds: ClassVar[tuple[str, ...]] = TEXT_TO_IMAGE_KINDS
+
+    def stage(self, context: Context, slot: Slot) -> Stage | Rejected:
+        """Decide what is where, before any pixel exists."""
+        plan = plan_text_to_image(
+            slot.kind, context.world, context.split, slot.background.colour, slot.draws("things")
+        )
+        if plan is None:
+            return Rejected("no combination")
+        stage = stage_text_to_image(
+            plan,
+            context.world,
+            context.renderer,
+            slot.size,
+            slot.background,
+            slot.draws("looks"),
+            slot.draws("layout"),
+        )
+        return stage or Rejected("no room")
+
+    def draw(self, context: Context, slot: Slot) -> Draft | Rejected:
+        """Make one attempt."""
+        stage = self.stage(context, slot)
+        if isinstance(stage, Rejected):
+            return stage
+        assert isinstance(stage.plan, TextToImagePlan)
+        picture = context.renderer.picture(stage.target)
+        caption_words = slot.words("caption")
+        say_background = caption_words.chance(context.recipe.say_background)
+        prompt = write_prompt(stage.plan, stage.target.background, say_background, slot.words())
+        return Draft(
+            task="text_to_image",
+            target=picture.pixels,
+            instruction=prompt,
+            caption=prompt,
+            assets=assets_of(stage.target),
+            ids=picture.ids,
+            objects=read_labels(picture, stage.target.placed),
+            details={
+                "description": describe(stage.target, caption_words, say_background=say_background),
+                **_expect(stage.plan),
+            },
+        )
+
+
+def _expect(plan: TextToImagePlan) -> dict[str, Any]:
+    relation = None
+    if plan.predicate is not None:
+        names = [group.thing.name for group in plan.groups]
+        relation = {"subject": names[0], "predicate": plan.predicate, "object": names[1]}
+    include = [
+        {
+            "name": group.thing.name,
+            "colour": group.thing.colour if group.say_colour else None,
+            "count": group.count,
+        }
+        for group in plan.groups
+    ]
+    expect = {"include": include, "relation": relation}
+    return {"expect": expect, "operation": None, "removed": None, "added": None, "location": None}

@@ -1,0 +1,1 @@
+"""What a recipe may say about each family of tasks; one small model per family, defaults included."""
