@@ -1,19 +1,20 @@
 """What a collage data set is made of: one frozen recipe."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from dreamomni.config import StrictConfig
+from dreamomni.data.collage.options.blending import BlendingOptions
+from dreamomni.data.collage.options.drag import DragOptions
+from dreamomni.data.collage.options.edit import EditOptions
+from dreamomni.data.collage.options.inpaint import InpaintOptions
+from dreamomni.data.collage.options.perception import PerceptionOptions
+from dreamomni.data.collage.options.reference import ReferenceOptions
+from dreamomni.data.collage.options.text_to_image import TextToImageOptions
 from dreamomni.tasks.geometry import Size
 
 TextToImageKind = Literal[
-    "single", "colors", "two", "counting", "position", "color_attribution", "shapes", "text", "scene"
-]
-EditKind = Literal["add", "remove", "replace"]
-Kind = TextToImageKind | EditKind
-
-TEXT_TO_IMAGE_KINDS: tuple[str, ...] = (
     "single",
     "colors",
     "two",
@@ -23,8 +24,23 @@ TEXT_TO_IMAGE_KINDS: tuple[str, ...] = (
     "shapes",
     "text",
     "scene",
-)
-EDIT_KINDS: tuple[str, ...] = ("add", "remove", "replace")
+    "description",
+]
+EditKind = Literal["add", "remove", "replace", "multi_edit"]
+InpaintKind = Literal["inpaint", "outpaint"]
+DragKind = Literal["drag_move", "drag_scale", "drag_rotate"]
+ReferenceKind = Literal["canny", "depth", "segmentation", "subject"]
+PerceptionKind = Literal["segment", "detect"]
+CombinedKind = Literal["combined"]
+Kind = TextToImageKind | EditKind | InpaintKind | DragKind | ReferenceKind | PerceptionKind | CombinedKind
+
+TEXT_TO_IMAGE_KINDS: tuple[str, ...] = get_args(TextToImageKind)
+EDIT_KINDS: tuple[str, ...] = get_args(EditKind)
+INPAINT_KINDS: tuple[str, ...] = get_args(InpaintKind)
+DRAG_KINDS: tuple[str, ...] = get_args(DragKind)
+REFERENCE_KINDS: tuple[str, ...] = get_args(ReferenceKind)
+PERCEPTION_KINDS: tuple[str, ...] = get_args(PerceptionKind)
+COMBINED_KINDS: tuple[str, ...] = get_args(CombinedKind)
 BackgroundStyle = Literal["plain", "gradient", "stripes", "dots", "noise"]
 
 
@@ -68,6 +84,13 @@ class CollageRecipe(StrictConfig):
         max_edit_objects: Most things in the picture before an edit.
         say_background: How often a caption names the background.
         held_out: The combinations kept for evaluation.
+        blending: How things are blended into the background.
+        text_to_image: Options of that family.
+        edit: Options of that family.
+        inpaint: Options of that family.
+        drag: Options of that family.
+        reference: Options of that family.
+        perception: Options of that family.
     """
 
     version: Literal[1] = 1
@@ -101,6 +124,13 @@ class CollageRecipe(StrictConfig):
     max_edit_objects: Annotated[int, Field(ge=1, le=4)] = 3
     say_background: Fraction = 0.3
     held_out: HeldOut = HeldOut()
+    blending: BlendingOptions = BlendingOptions()
+    text_to_image: TextToImageOptions = TextToImageOptions()
+    edit: EditOptions = EditOptions()
+    inpaint: InpaintOptions = InpaintOptions()
+    drag: DragOptions = DragOptions()
+    reference: ReferenceOptions = ReferenceOptions()
+    perception: PerceptionOptions = PerceptionOptions()
 
     @field_validator("size")
     @classmethod

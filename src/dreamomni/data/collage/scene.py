@@ -82,12 +82,24 @@ class BackgroundLook:
 
 
 @dataclass(frozen=True, slots=True)
+class BlendLook:
+    """How the edges of things meet what is behind them, the same for all things of a picture.
+
+    Attributes:
+        style: "none", "feather", "gaussian", "gain" or "shadow".
+    """
+
+    style: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """A background and instances on it; later instances cover earlier ones."""
 
     size: Size
     background: BackgroundLook
     placed: tuple[Placed, ...]
+    blend: BlendLook = BlendLook()
 
 
 def assets_of(*scenes: Scene) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from dreamomni.data.collage.held_out import (
 )
 from dreamomni.data.collage.palette import BACKGROUNDS, MINI, PALETTE, RGB, delta_e
 from dreamomni.data.collage.recipe import CollageRecipe
-from dreamomni.data.collage.scene import ThingKind
+from dreamomni.data.collage.scene import Thing, ThingKind
 from dreamomni.data.collage.shapes import SHAPES
 from dreamomni.errors import ConfigError
 
@@ -154,6 +154,19 @@ class World:
         """Draw a colour that training may show, or None when all of them are taken."""
         options = [colour for colour in self.colours_of(name, background) if colour not in unlike]
         return draws.pick(options) if options else None
+
+    def draw_thing(
+        self,
+        name: str,
+        background: str,
+        draws: Draws,
+        *,
+        kind: ThingKind = "sticker",
+        unlike: Iterable[str] = (),
+    ) -> Thing | None:
+        """Draw a thing of this name as training may show it, or None when no colour is left."""
+        colour = self.draw_colour(name, background, draws, unlike=unlike)
+        return None if colour is None else Thing(name, colour, kind)
 
 
 def _colours(recipe: CollageRecipe) -> dict[str, RGB]:

@@ -1,6 +1,6 @@
 """What a family of tasks gets, and what it gives back: the interface between the engine and the families."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.render import Renderer
-from dreamomni.data.collage.scene import BackgroundLook
+from dreamomni.data.collage.scene import BackgroundLook, BlendLook, Placed, Scene
 from dreamomni.data.collage.world import Split, World
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import DragLabel, ObjectLabel
@@ -36,6 +36,7 @@ class Slot:
         background: Background of the canvas.
         path: Root of the streams: seed, name, index.
         attempt: Number of the attempt, from 0. Streams of plan and layout change with it, words do not.
+        blend: How things meet the background.
     """
 
     kind: str
@@ -43,6 +44,11 @@ class Slot:
     background: BackgroundLook
     path: tuple[int, str, int]
     attempt: int
+    blend: BlendLook = field(default_factory=BlendLook)
+
+    def scene(self, placed: Iterable[Placed]) -> Scene:
+        """A scene with this canvas, background and blending."""
+        return Scene(self.size, self.background, tuple(placed), self.blend)
 
     def draws(self, group: str) -> Draws:
         """The stream of a group of decisions ("things", "looks", "layout", ...) in this attempt."""

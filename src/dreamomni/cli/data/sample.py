@@ -1,20 +1,15 @@
-"""`dreamomni data`: look at what a data recipe makes."""
+"""`dreamomni data sample`: draw samples of a recipe into a folder."""
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dreamomni.cli.arguments import positive_int
-
-if TYPE_CHECKING:
-    from dreamomni.tasks.sample import TrainingSample
+from dreamomni.cli.data.view import show
 
 
-def add_parser(verbs: Any) -> None:
-    """Add the verb and its two actions."""
-    parser = verbs.add_parser("data", help="Draw samples of a data recipe, or look at some.")
-    actions = parser.add_subparsers(metavar="ACTION", required=True, title="actions")
-
+def add_parser(actions: Any) -> None:
+    """Add the action."""
     sample = actions.add_parser(
         "sample",
         help="Draw samples of a recipe into a folder.",
@@ -37,18 +32,10 @@ def add_parser(verbs: Any) -> None:
         metavar="KEY=VALUE",
         help="change a recipe value",
     )
-    sample.set_defaults(run=run_sample)
-
-    view = actions.add_parser(
-        "view",
-        help="Write the contact sheet of a folder of samples.",
-        description="Write sheet.png and index.html for the samples in a folder, and say where they are.",
-    )
-    view.add_argument("folder", metavar="DIR", type=Path)
-    view.set_defaults(run=run_view)
+    sample.set_defaults(run=run)
 
 
-def run_sample(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Draw the samples, write them and their contact sheet."""
     from dreamomni.config import load_recipe
     from dreamomni.data.collage.engine import CollageEngine
@@ -60,23 +47,4 @@ def run_sample(args: argparse.Namespace) -> int:
     samples = [engine.sample(args.seed, index, kind=args.kind) for index in range(args.num_samples)]
     folder = make_folder(Path(args.out))
     write_samples(samples, folder)
-    return _show(samples, folder)
-
-
-def run_view(args: argparse.Namespace) -> int:
-    """Write the contact sheet of a folder."""
-    from dreamomni.data.folder import read_samples
-
-    return _show(read_samples(args.folder), args.folder)
-
-
-def _show(samples: "list[TrainingSample]", folder: Path) -> int:
-    from dreamomni.data.sheet import contact_sheet, write_html
-    from dreamomni.storage import atomic_path
-
-    with atomic_path(folder / "sheet.png") as part:
-        contact_sheet(samples).save(part)
-    write_html(samples, folder / "index.html", title=f"Samples in {folder.name}")
-    print(folder / "sheet.png")
-    print(folder / "index.html")
-    return 0
+    return show(samples, folder)

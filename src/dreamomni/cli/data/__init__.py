@@ -1,0 +1,15 @@
+"""`dreamomni data`: make data, and look at it. One module per action, each with `add_parser`."""
+
+from typing import Any
+
+from dreamomni.cli.data import sample, view
+
+ACTIONS = (sample, view)
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb and its actions."""
+    parser = verbs.add_parser("data", help="Draw samples of a data recipe, or look at some.")
+    actions = parser.add_subparsers(metavar="ACTION", required=True, title="actions")
+    for action in ACTIONS:
+        action.add_parser(actions)
