@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dreamomni.data.collage.affine import Affine, Fit
 from dreamomni.data.collage.naming import article, plural, resolve_alias
 from dreamomni.data.collage.palette import RGB
 from dreamomni.data.collage.raster import Layers, load_layers
@@ -174,6 +175,40 @@ class StickerPack:
         Raises:
             DataError: no such sticker, a size below 1 px, or an SVG that draws nothing.
         """
+        pyramid, angle = self._pyramid_for(name, size_px), angle % 360.0
+        if angle == 0.0:
+            image = _resized(pyramid, colour, size_px)
+            if flip:
+                image = np.ascontiguousarray(image[:, ::-1])
+        else:
+            image = _rotated(pyramid, colour, size_px, angle, flip)
+        return image if premultiplied else _straight(image)
+
+    def fit(self, name: str, size_px: int, *, angle: float = 0.0, flip: bool = False) -> Fit:
+        """Say where `render` puts each point of a drawing, whose own axes run from 0 to 1 across it.
+
+        Args:
+            name: what is drawn.
+            size_px: longest side of the array in pixels, after rotation.
+            angle: degrees, counter-clockwise.
+            flip: mirror left and right (before the rotation).
+
+        Raises:
+            DataError: as `render`.
+        """
+        pyramid, angle = self._pyramid_for(name, size_px), angle % 360.0
+        if angle == 0.0:
+            width, height = _fit(pyramid.layers[0], size_px)
+            left, across = (width, -width) if flip else (0, width)
+            return Fit(np.array([[across, 0.0, left], [0.0, height, 0.0]]), width, height)
+        level, affine, (width, height) = _turn(pyramid, size_px, angle, flip)
+        linear = affine[:, :2]
+        # Pixel centres sit at +0.5, hence the half pixel on both sides.
+        shift = affine[:, 2] + 0.5 - linear @ np.array([0.5, 0.5])
+        scaled = linear * np.array([level.width, level.height])
+        return Fit(np.concatenate([scaled, shift[:, None]], axis=1), width, height)
+
+    def _pyramid_for(self, name: str, size_px: int) -> _Pyramid:
         if size_px < 1:
             raise DataError(f"A sticker cannot be {size_px} px large; ask for at least 1 px.")
         source_name = name if name in self._sources else self.resolve(name)
@@ -182,14 +217,7 @@ class StickerPack:
         while pyramid.longest < size_px and raster_px < _MAX_RASTER_PX:
             raster_px *= 2
             pyramid = self._pyramid(source_name, raster_px)
-        angle %= 360.0
-        if angle == 0.0:
-            image = _resized(pyramid, colour, size_px)
-            if flip:
-                image = np.ascontiguousarray(image[:, ::-1])
-        else:
-            image = _rotated(pyramid, colour, size_px, angle, flip)
-        return image if premultiplied else _straight(image)
+        return pyramid
 
     def _source(self, name: str) -> _Source:
         return self._sources[self.resolve(name)]
@@ -281,7 +309,10 @@ def _resized(pyramid: _Pyramid, colour: RGB, size_px: int) -> npt.NDArray[np.uin
     return np.asarray(resized, dtype=np.uint8)
 
 
-def _rotated(pyramid: _Pyramid, colour: RGB, size_px: int, angle: float, flip: bool) -> npt.NDArray[np.uint8]:
+def _turn(
+    pyramid: _Pyramid, size_px: int, angle: float, flip: bool
+) -> tuple[Layers, Affine, tuple[int, int]]:
+    """The level to draw from, the map from its pixel centres to those of the array, and the array's sides."""
     radians = np.deg2rad(angle)
     cosine, sine = np.cos(radians), np.sin(radians)
     # Image y points down, so this turns counter-clockwise for the viewer.
@@ -299,7 +330,12 @@ def _rotated(pyramid: _Pyramid, colour: RGB, size_px: int, angle: float, flip: b
     target_centre = np.array([width, height]) / 2.0 - 0.5 - (low + high) / 2.0 * scale
     shift = target_centre - matrix @ source_centre
     affine = np.concatenate([matrix, shift[:, None]], axis=1)
-    warped = cv2.warpAffine(level.coloured(colour), affine, (width, height), flags=cv2.INTER_LINEAR)
+    return level, affine, (width, height)
+
+
+def _rotated(pyramid: _Pyramid, colour: RGB, size_px: int, angle: float, flip: bool) -> npt.NDArray[np.uint8]:
+    level, affine, sides = _turn(pyramid, size_px, angle, flip)
+    warped = cv2.warpAffine(level.coloured(colour), affine, sides, flags=cv2.INTER_LINEAR)
     return np.asarray(warped, dtype=np.uint8)
 
 

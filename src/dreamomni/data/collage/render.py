@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dreamomni.data.collage.affine import Fit
 from dreamomni.data.collage.assets import StickerPack
 from dreamomni.data.collage.backgrounds import paint_background
 from dreamomni.data.collage.fonts import render_text
 from dreamomni.data.collage.scene import Look, Placed, Scene
-from dreamomni.data.collage.shapes import render_shape
+from dreamomni.data.collage.shapes import render_shape, shape_fit
 
 _SOLID_ALPHA = 128
 _CACHE_BYTES = 96 * 2**20
@@ -79,6 +80,19 @@ class Renderer:
             self._sprites[look] = sprite
             self._bytes += size
         return sprite
+
+    def fit(self, look: Look) -> Fit:
+        """Say where each point of a thing's drawing lies in its sprite.
+
+        Two looks of one thing share the axes that the map starts from, so that the map between them is known
+        exactly. Letters are hinted, so text shares them only at one size.
+        """
+        if look.kind == "shape":
+            return shape_fit(look.name, look.size, look.angle)
+        if look.kind == "text":
+            sprite = self.sprite(look)
+            return Fit(np.eye(2, 3), sprite.width, sprite.height)
+        return self._pack.fit(look.name, look.size, angle=look.angle, flip=look.flip)
 
     def picture(self, scene: Scene) -> Picture:
         """Draw a scene; instances may reach over the edge of the canvas."""

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dreamomni.data.collage.affine import Fit, applied
 from dreamomni.data.collage.palette import RGB
 from dreamomni.errors import DataError
 
@@ -71,24 +72,35 @@ def render_shape(kind: str, rgb: RGB, size_px: int, angle: float = 0.0) -> npt.N
     Raises:
         DataError: There is no such shape, or the size is below 1 px.
     """
-    if kind not in _OUTLINES:
-        raise DataError(f"there is no shape {kind!r}; the shapes are {', '.join(SHAPES)}")
-    if size_px < 1:
-        raise DataError(f"a shape cannot be {size_px} px large; ask for at least 1 px")
-    radians = math.radians(angle)
-    turn = np.array([[math.cos(radians), math.sin(radians)], [-math.sin(radians), math.cos(radians)]])
-    outlines = [outline @ turn.T for outline in _OUTLINES[kind]]
-    low, high = outlines[0].min(axis=0), outlines[0].max(axis=0)
-    scale = size_px / float((high - low).max())
-    width, height = (max(1, math.ceil(float(side) * scale - 1e-6)) for side in high - low)
+    fit = shape_fit(kind, size_px, angle)
+    width, height = fit.width, fit.height
     # cv2's own antialiasing draws fills half a pixel too fat; averaging an oversampled fill does not.
     big = np.zeros((height * _OVERSAMPLING, width * _OVERSAMPLING), np.uint8)
-    offset = (np.array([width, height]) - (high - low) * scale) / 2.0
-    for fill, outline in zip((255, 0), outlines, strict=False):
-        corners = ((outline - low) * scale + offset) * _OVERSAMPLING - 0.5
+    for fill, outline in zip((255, 0), _OUTLINES[kind], strict=False):
+        corners = applied(fit.matrix, outline) * _OVERSAMPLING - 0.5
         cv2.fillPoly(big, [np.rint(corners * 16).astype(np.int32)], fill, lineType=cv2.LINE_8, shift=4)
     alpha = np.asarray(cv2.resize(big, (width, height), interpolation=cv2.INTER_AREA), np.uint16)
     image = np.empty((height, width, 4), np.uint8)
     image[..., :3] = (alpha[..., None] * np.array(rgb, np.uint16) + 127) // 255
     image[..., 3] = alpha
     return image
+
+
+def shape_fit(kind: str, size_px: int, angle: float = 0.0) -> Fit:
+    """Say where `render_shape` puts each point of a shape's formula.
+
+    Raises:
+        DataError: There is no such shape, or the size is below 1 px.
+    """
+    if kind not in _OUTLINES:
+        raise DataError(f"there is no shape {kind!r}; the shapes are {', '.join(SHAPES)}")
+    if size_px < 1:
+        raise DataError(f"a shape cannot be {size_px} px large; ask for at least 1 px")
+    radians = math.radians(angle)
+    turn = np.array([[math.cos(radians), math.sin(radians)], [-math.sin(radians), math.cos(radians)]])
+    outline = _OUTLINES[kind][0] @ turn.T
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    scale = size_px / float((high - low).max())
+    width, height = (max(1, math.ceil(float(side) * scale - 1e-6)) for side in high - low)
+    offset = (np.array([width, height]) - (high - low) * scale) / 2.0 - low * scale
+    return Fit(np.concatenate([turn * scale, offset[:, None]], axis=1), width, height)
