@@ -12,7 +12,7 @@ PROMPT_VERSION = "1"
 SYSTEM_PROMPT = (
     "You rewrite short image descriptions and editing instructions in natural, varied English. Keep every "
     "number, every color, every position, every name of a thing and everything in double quotes exactly as "
-    "given, and keep what belongs to what. Add no new facts. Answer with the rewritten text alone on one line."
+    "given, and keep what belongs to what. Add no new facts. Answer with the new text alone on one line."
 )
 _MAX_TOKENS = 256
 
