@@ -1,0 +1,6 @@
+"""Pictures that go into collages: our own sticker pack, and libraries built from what users have."""
+
+from dreamomni.data.collage.assets.asset import AssetInfo, AssetSource, Crop
+from dreamomni.data.collage.assets.pack import STICKER_FOLDER, StickerPack
+
+__all__ = ["STICKER_FOLDER", "AssetInfo", "AssetSource", "Crop", "StickerPack"]
