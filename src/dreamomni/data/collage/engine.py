@@ -95,7 +95,7 @@ class CollageEngine:
             raise ConfigError(f"there is no kind of sample {kind!r}; the kinds are {', '.join(KINDS)}")
         canvas = Draws(*self._path(seed, index), "canvas")
         size = canvas.pick(self.recipe.size)
-        background = self._draw_background(canvas)
+        background = draw_backdrop(self.recipe, self._world, canvas)
         reasons: Counter[str] = Counter()
         for attempt in range(_ATTEMPTS):
             slot = Slot(kind, size, background, self._path(seed, index), attempt)
@@ -126,11 +126,6 @@ class CollageEngine:
     def _path(self, seed: int, index: int) -> tuple[int, str, int]:
         # The splits must not be near copies of each other under one seed.
         return seed, "sample" if self.split == "train" else f"sample/{self.split}", index
-
-    def _draw_background(self, draws: Draws) -> BackgroundLook:
-        colour = draws.pick(tuple(self._world.backgrounds))
-        style = draws.weighted(self.recipe.background_styles)
-        return draw_background(style, colour, self._world.backgrounds[colour], draws)
 
     def _finish(
         self, draft: Draft, slot: Slot, seed: int, index: int, reasons: Counter[str]
@@ -172,6 +167,13 @@ class CollageEngine:
             elif kind == "font":
                 found.add(font_licence(name))
         return tuple(sorted(found))
+
+
+def draw_backdrop(recipe: CollageRecipe, world: World, draws: Draws) -> BackgroundLook:
+    """Draw the background of a canvas."""
+    colour = draws.pick(tuple(world.backgrounds))
+    style = draws.weighted(recipe.background_styles)
+    return draw_background(style, colour, world.backgrounds[colour], draws)
 
 
 class RejectedSampleError(DataError):

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.edit_plans import EditPlan
 from dreamomni.data.collage.layout import Spacing, place_at, place_free, place_related
+from dreamomni.data.collage.palette import RGB
 from dreamomni.data.collage.plans import TextToImagePlan
 from dreamomni.data.collage.render import Renderer, Sprite
-from dreamomni.data.collage.scene import BackgroundLook, Look, Placed, Scene, Thing
+from dreamomni.data.collage.scene import BackgroundLook, BlendLook, Look, Placed, Scene, Thing
 from dreamomni.data.collage.world import World
 from dreamomni.tasks.geometry import Box, Size
 
@@ -25,15 +26,11 @@ class Stage:
         plan: What the sample is about.
         source: The picture before the edit; the target itself for text-to-image.
         target: The picture to make.
-        kind: Kind of the sample.
-        attempts: How many draws it took.
     """
 
     plan: TextToImagePlan | EditPlan
     source: Scene
     target: Scene
-    kind: str = ""
-    attempts: int = 1
 
 
 def stage_text_to_image(
@@ -44,6 +41,7 @@ def stage_text_to_image(
     background: BackgroundLook,
     looks: Draws,
     layout: Draws,
+    blend: BlendLook = BlendLook(),
 ) -> Stage | None:
     """Give sizes and places to a text-to-image plan, or None when they were not found."""
     total = sum(group.count for group in plan.groups)
@@ -52,12 +50,12 @@ def stage_text_to_image(
         if group.thing.kind == "text":
             groups.append([_text_look(group.thing, group.font, world, renderer, size, looks)])
         else:
-            groups.append([_look(group.thing, total, world, size, looks) for _ in range(group.count)])
+            groups.append([draw_look(group.thing, total, world, size, looks) for _ in range(group.count)])
     flat = [look for members in groups for look in members]
     things = [group.thing for group in plan.groups for _ in range(group.count)]
     sprites = [renderer.sprite(look) for look in flat]
-    sides = [_side(sprite) for sprite in sprites]
-    spacing = _spacing(world, size)
+    sides = [side_of(sprite) for sprite in sprites]
+    spacing = spacing_of(world, size)
     boxes: list[Box] | None
     if plan.predicate is None:
         boxes = place_free(sides, size, layout, spacing)
@@ -73,7 +71,7 @@ def stage_text_to_image(
     ]
     # Only where boxes may overlap does the order show.
     order = layout.shuffled(placed) if world.recipe.max_overlap > 0 else placed
-    scene = Scene(size, background, tuple(order))
+    scene = Scene(size, background, tuple(order), blend)
     return Stage(plan, scene, scene)
 
 
@@ -85,22 +83,23 @@ def stage_edit(
     background: BackgroundLook,
     looks: Draws,
     layout: Draws,
+    blend: BlendLook = BlendLook(),
 ) -> Stage | None:
     """Give sizes and places to an edit plan, or None when they were not found.
 
     A thing and the one that takes its place are centred on one spot; everything else stays where it is.
     """
     total = len(plan.others) + 1
-    other_looks = [_look(thing, total, world, size, looks) for thing in plan.others]
+    other_looks = [draw_look(thing, total, world, size, looks) for thing in plan.others]
     changed = [thing for thing in (plan.removed, plan.added) if thing is not None]
-    changed_looks = [_look(thing, total, world, size, looks) for thing in changed]
+    changed_looks = [draw_look(thing, total, world, size, looks) for thing in changed]
     if plan.operation == "replace":
         # The newcomer is as large as what it replaces.
         changed_looks[1] = replace(changed_looks[1], size=changed_looks[0].size)
-    sides = [_side(renderer.sprite(look)) for look in other_looks]
-    changed_sides = [_side(renderer.sprite(look)) for look in changed_looks]
+    sides = [side_of(renderer.sprite(look)) for look in other_looks]
+    changed_sides = [side_of(renderer.sprite(look)) for look in changed_looks]
     slot = Size(max(side.width for side in changed_sides), max(side.height for side in changed_sides))
-    boxes = _place_edit(plan, sides, slot, size, layout, _spacing(world, size))
+    boxes = _place_edit(plan, sides, slot, size, layout, spacing_of(world, size))
     if boxes is None:
         return None
     numbers = range(1, len(plan.others) + 1)
@@ -121,8 +120,8 @@ def stage_edit(
     order = layout.shuffled([*stay, *change]) if world.recipe.max_overlap > 0 else [*stay, *change]
     return Stage(
         plan,
-        Scene(size, background, tuple(item for item in order if item.thing is not plan.added)),
-        Scene(size, background, tuple(item for item in order if item.thing is not plan.removed)),
+        Scene(size, background, tuple(item for item in order if item.thing is not plan.added), blend),
+        Scene(size, background, tuple(item for item in order if item.thing is not plan.removed), blend),
     )
 
 
@@ -146,12 +145,13 @@ def _place_edit(
     return free if free is None else [*fixed, *free]
 
 
-def _look(thing: Thing, total: int, world: World, canvas: Size, looks: Draws) -> Look:
+def draw_look(thing: Thing, total: int, world: World, canvas: Size, looks: Draws) -> Look:
+    """Draw how one of `total` things of a picture looks: size, angle and mirroring as the recipe allows."""
     low, high = world.recipe.object_size(total)
     side = round(looks.uniform(low, high) * min(canvas))
     limit = world.recipe.max_angle
     angle, flip = looks.uniform(-limit, limit), looks.chance(0.5)
-    rgb = world.colours[thing.colour]
+    rgb = rgb_of(thing, world)
     # Shapes have no face that a mirror would change.
     return Look(
         thing.kind, thing.name, rgb, side, round(angle, 1) if limit else 0.0, flip and thing.kind == "sticker"
@@ -160,7 +160,7 @@ def _look(thing: Thing, total: int, world: World, canvas: Size, looks: Draws) ->
 
 def _text_look(thing: Thing, font: str, world: World, renderer: Renderer, canvas: Size, looks: Draws) -> Look:
     height = max(_MIN_TEXT_PX, round(looks.uniform(*_TEXT_HEIGHT) * canvas.height))
-    look = Look("text", thing.name, world.colours[thing.colour], height, font=font)
+    look = Look("text", thing.name, rgb_of(thing, world), height, font=font)
     width = renderer.sprite(look).width
     room = _TEXT_MAX_WIDTH * canvas.width
     if width > room:
@@ -168,9 +168,16 @@ def _text_look(thing: Thing, font: str, world: World, renderer: Renderer, canvas
     return look
 
 
-def _spacing(world: World, canvas: Size) -> Spacing:
+def rgb_of(thing: Thing, world: World) -> RGB:
+    """The main colour to paint a thing in; any for a thing without a named colour, which keeps its own."""
+    return (0, 0, 0) if thing.colour is None else world.colours[thing.colour]
+
+
+def spacing_of(world: World, canvas: Size) -> Spacing:
+    """How close the recipe lets boxes come on a canvas."""
     return Spacing(world.recipe.gap * min(canvas), world.recipe.max_overlap)
 
 
-def _side(sprite: Sprite) -> Size:
+def side_of(sprite: Sprite) -> Size:
+    """Width and height of a sprite in pixels."""
     return Size(sprite.width, sprite.height)

@@ -115,7 +115,7 @@ def write_prompt(
         say_background: Whether to name the background.
         draws: Stream of the words.
     """
-    behind = _background(background, draws) if say_background else ""
+    behind = background_phrase(background, draws) if say_background else ""
     digits = draws.chance(_DIGITS)
     if plan.form == "text":
         thing = plan.groups[0].thing
@@ -140,7 +140,7 @@ def write_prompt(
 
 def describe(scene: Scene, draws: Draws, *, say_background: bool) -> str:
     """Name everything in a scene with its number and colour."""
-    behind = _background(scene.background, draws) if say_background else ""
+    behind = background_phrase(scene.background, draws) if say_background else ""
     counts: dict[tuple[str, str, str], int] = {}
     for item in scene.placed:
         key = (item.thing.kind, item.thing.name, item.thing.colour)
@@ -188,7 +188,8 @@ def _position(
     )
 
 
-def _background(look: BackgroundLook, draws: Draws) -> str:
+def background_phrase(look: BackgroundLook, draws: Draws) -> str:
+    """Name a background, with a space in front: " on a cream background"."""
     return " " + pick_phrase(BACKGROUND[look.style], draws).format(c=look.colour)
 
 

@@ -1,0 +1,232 @@
+"""Which one? Noun phrases that fit exactly one thing of a picture, or exactly the things that are meant.
+
+Everything is read off labels, so a phrase is true of the pixels. A thing whose colour has no name may look like any
+colour, so it counts as a rival of every colour.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dreamomni.data.collage.draws import Draws
+from dreamomni.data.collage.labels import PREDICATES, cosines
+from dreamomni.data.collage.layout import LOCATIONS
+from dreamomni.data.collage.naming import plural
+from dreamomni.data.collage.words.captions import RELATIONS
+from dreamomni.data.collage.words.instructions import WHERE
+from dreamomni.data.collage.words.lexicon import bare, counted, definite
+from dreamomni.data.collage.words.phrasing import pick_phrase
+from dreamomni.tasks.geometry import Size
+from dreamomni.tasks.sample import ObjectLabel
+
+By = Literal["name", "colour", "place", "size", "relation"]
+
+# Comparisons along an axis: (sign, index of the centre's coordinate), phrases for many, more for exactly two.
+_ENDS: dict[str, tuple[tuple[int, int], tuple[str, ...], tuple[str, ...]]] = {
+    "left": (
+        (-1, 0),
+        ("the leftmost {n}", "the {n} furthest to the left"),
+        ("the left {n}", "the {n} on the left"),
+    ),
+    "right": (
+        (1, 0),
+        ("the rightmost {n}", "the {n} furthest to the right"),
+        ("the right {n}", "the {n} on the right"),
+    ),
+    "top": ((-1, 1), ("the topmost {n}", "the highest {n}"), ("the upper {n}", "the {n} at the top")),
+    "bottom": ((1, 1), ("the lowest {n}", "the bottommost {n}"), ("the lower {n}", "the {n} at the bottom")),
+}
+_LARGEST = ("the largest {n}", "the biggest {n}")
+_LARGER = ("the larger {n}", "the bigger {n}")
+_SMALLEST = ("the smallest {n}",)
+_SMALLER = ("the smaller {n}",)
+ALL_NAMED: tuple[str, ...] = ("all {p}", "every {n}", "each {n}", "all the {p}", "all of the {p}")
+BOTH_NAMED: tuple[str, ...] = ("both {p}", "the two {p}", "all {p}", "every {n}")
+ALL_COLOURED: tuple[str, ...] = (
+    "everything that is {c}",
+    "everything {c}",
+    "all {c} things",
+    "every {c} thing",
+    "all {c} objects",
+    "every {c} object",
+    "all things that are {c}",
+)
+
+_END_MARGIN = 0.12
+_SIZE_RATIO = 1.6
+_CLEAR = 0.85
+_UNCLEAR = 0.3
+_CELL_MARGIN = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A phrase, and what it tells things apart by.
+
+    Attributes:
+        text: "the red star", "the leftmost star", "the star above the house".
+        by: The weakest means that made it unambiguous.
+        many: Whether the phrase is plural in grammar.
+    """
+
+    text: str
+    by: By
+    many: bool = False
+
+
+def refer(label: ObjectLabel, labels: Sequence[ObjectLabel], size: Size) -> tuple[Reference, ...]:
+    """List true phrases that fit one thing of a picture and no other.
+
+    Args:
+        label: The thing that is meant.
+        labels: Everything in the picture, the thing itself included.
+        size: Canvas.
+
+    Returns:
+        Phrases by name and colour first; empty when the thing cannot be told from others.
+    """
+    found: list[Reference] = []
+    others = [other for other in labels if other.instance_id != label.instance_id]
+    for colour in (None, label.colour) if label.colour else (None,):
+        rivals = [other for other in others if _is_rival(other, label.name, colour)]
+        noun = bare(label.name, colour)
+        if not rivals:
+            found.append(Reference(f"the {noun}", "name" if colour is None else "colour"))
+        else:
+            found += [Reference(text, by) for text, by in _told_apart(noun, label, rivals, others, size)]
+    return tuple(found)
+
+
+def refer_to_name(name: str, labels: Sequence[ObjectLabel]) -> tuple[Reference, ...]:
+    """List phrases for all things of a name; empty where another name could be meant too."""
+    same = [label for label in labels if label.name == name]
+    if not same or any(label.name != name and _is_rival(label, name, None) for label in labels):
+        return ()
+    bank = BOTH_NAMED if len(same) == 2 else ALL_NAMED
+    texts = [phrase.format(n=name, p=plural(name)) for phrase in bank]
+    return tuple(Reference(text, "name", _is_plural(text)) for text in texts)
+
+
+def refer_to_colour(colour: str, labels: Sequence[ObjectLabel]) -> tuple[Reference, ...]:
+    """List phrases for all things of a colour; empty where a thing has a colour without a name."""
+    if any(label.colour is None for label in labels) or all(label.colour != colour for label in labels):
+        return ()
+    texts = [phrase.format(c=colour) for phrase in ALL_COLOURED]
+    return tuple(Reference(text, "colour", _is_plural(text)) for text in texts)
+
+
+def locate(label: ObjectLabel, size: Size) -> str | None:
+    """Name the part of the canvas (a key of `LOCATIONS`) that holds the centre of a thing, if it is clear."""
+    x, y = label.box.centre
+    for location, (x0, y0, x1, y1) in LOCATIONS.items():
+        if x0 * size.width <= x <= x1 * size.width and y0 * size.height <= y <= y1 * size.height:
+            return location
+    return None
+
+
+def list_things(labels: Sequence[ObjectLabel]) -> str:
+    """Name everything with number and colour: "a red apple and two green stars"; "nothing" when empty."""
+    counts: dict[tuple[str, str, str | None], int] = {}
+    for label in labels:
+        key = (label.kind, label.name, label.colour)
+        counts[key] = counts.get(key, 0) + 1
+    nouns = [
+        f'the text "{name}" in {colour}' if kind == "text" else counted(count, name, colour)
+        for (kind, name, colour), count in counts.items()
+    ]
+    return join_words(nouns) if nouns else "nothing"
+
+
+def join_words(parts: Sequence[str]) -> str:
+    """Join phrases as people do: "a", "a and b", "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def pick_reference(references: Sequence[Reference], draws: Draws) -> Reference:
+    """Draw one of several phrases; the plain forms (the first) come often."""
+    plain, any_of = draws.chance(0.5), draws.pick(references)
+    return references[0] if plain else any_of
+
+
+def relation_phrase(predicate: str, noun: str, draws: Draws) -> str:
+    """Word a relation: "to the left of the house"."""
+    return f"{pick_phrase(RELATIONS[predicate], draws)} {noun}"
+
+
+def place_phrase(location: str, draws: Draws) -> str:
+    """Word a part of the canvas: "in the upper left"."""
+    return pick_phrase(WHERE[location], draws)
+
+
+def reference_templates() -> Iterator[str]:
+    """List every template, for the corpus of a tokenizer."""
+    for _, many, two in _ENDS.values():
+        yield from (*many, *two)
+    yield from (*_LARGEST, *_LARGER, *_SMALLEST, *_SMALLER, *ALL_NAMED, *BOTH_NAMED, *ALL_COLOURED)
+
+
+def _is_rival(other: ObjectLabel, name: str, colour: str | None) -> bool:
+    """Say whether words for (name, colour) could mean `other`: a "hot air balloon" is a "balloon" too."""
+    if other.kind == "text" or not (other.name == name or other.name.endswith(f" {name}")):
+        return False
+    return colour is None or other.colour is None or other.colour == colour
+
+
+def _told_apart(
+    noun: str, label: ObjectLabel, rivals: Sequence[ObjectLabel], others: Sequence[ObjectLabel], size: Size
+) -> Iterator[tuple[str, By]]:
+    two = len(rivals) == 1
+    for (sign, axis), many_phrases, two_phrases in _ENDS.values():
+        margin = _END_MARGIN * size[axis]
+        own = label.box.centre[axis]
+        if all(sign * (own - rival.box.centre[axis]) > margin for rival in rivals):
+            for phrase in (*two_phrases, *many_phrases) if two else many_phrases:
+                yield phrase.format(n=noun), "place"
+    location = locate(label, size)
+    if location is not None and not any(_near_cell(rival, location, size) for rival in rivals):
+        for phrase in WHERE[location]:
+            yield f"the {noun} {phrase}", "place"
+    for phrases, compare in (
+        (_LARGER if two else _LARGEST, _larger),
+        (_SMALLER if two else _SMALLEST, _smaller),
+    ):
+        if all(compare(label, rival) for rival in rivals):
+            for phrase in phrases:
+                yield phrase.format(n=noun), "size"
+    for anchor in others:
+        if anchor in rivals or any(_is_rival(o, anchor.name, None) for o in others if o is not anchor):
+            continue
+        if _is_rival(label, anchor.name, None) or anchor.kind == "text":
+            continue
+        own_cosines = cosines(label.box, anchor.box)
+        for predicate in PREDICATES:
+            if own_cosines[predicate] > _CLEAR and all(
+                cosines(rival.box, anchor.box)[predicate] < _UNCLEAR for rival in rivals
+            ):
+                for phrase in RELATIONS[predicate]:
+                    yield f"the {noun} {phrase} {definite(anchor.name)}", "relation"
+
+
+def _near_cell(label: ObjectLabel, location: str, size: Size) -> bool:
+    x0, y0, x1, y1 = LOCATIONS[location]
+    x, y = label.box.centre[0] / size.width, label.box.centre[1] / size.height
+    margin = _CELL_MARGIN
+    return x0 - margin <= x <= x1 + margin and y0 - margin <= y <= y1 + margin
+
+
+def _larger(label: ObjectLabel, rival: ObjectLabel) -> bool:
+    # Both what is seen and the whole thing must be larger: half of a large thing is no small thing.
+    return label.area >= _SIZE_RATIO * rival.area and label.area / label.visibility >= _SIZE_RATIO * (
+        rival.area / rival.visibility
+    )
+
+
+def _smaller(label: ObjectLabel, rival: ObjectLabel) -> bool:
+    return _larger(rival, label)
+
+
+def _is_plural(text: str) -> bool:
+    return text.startswith(("all ", "both ", "the two "))
+
+
+Compare = Callable[[ObjectLabel, ObjectLabel], bool]
