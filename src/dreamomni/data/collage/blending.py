@@ -1,8 +1,8 @@
 """How things meet what is behind them: five cheap styles, one drawn for each sample.
 
-A model that saw only hard edges learns to look for edges (Cut-Paste-Learn, ICCV 2017: a mixture of blends helps,
-Poisson blending alone hurts, and it costs more than the rest of a sample). Softening works inwards, on alpha, so
-that no pixel outside a thing needs a colour; a shadow changes pixels but belongs to no thing.
+A model that saw only hard edges learns to look for edges (Cut-Paste-Learn, ICCV 2017: a mixture of blends
+helps, Poisson blending alone hurts, and it costs more than the rest of a sample). Softening works inwards, on
+alpha, so that no pixel outside a thing needs a colour; a shadow changes pixels but belongs to no thing.
 """
 
 import math
@@ -47,8 +47,8 @@ def draw_blend(options: BlendingOptions, draws: Draws) -> BlendLook:
 def gain_of(blend: BlendLook, background: npt.NDArray[np.uint8]) -> Gain:
     """Say by what a thing's channels are multiplied to stand in the light of a background.
 
-    It is read off the whole background and not off what happens to lie behind a thing: a thing that is dragged
-    keeps its colour, and one that stays while another goes keeps its pixels.
+    It is read off the whole background and not off what happens to lie behind a thing: a thing that is
+    dragged keeps its colour, and one that stays while another goes keeps its pixels.
 
     Args:
         blend: A blend of style "gain".
@@ -56,7 +56,7 @@ def gain_of(blend: BlendLook, background: npt.NDArray[np.uint8]) -> Gain:
     """
     small = cv2.resize(background, (16, 16), interpolation=cv2.INTER_NEAREST)
     mean = np.asarray(cv2.mean(small)[:3])
-    # A grey thing is lit by 160, the middle of what stickers show; darker scenes darken it, warm ones warm it.
+    # 160 is the middle of what stickers show: darker scenes darken a thing, warm ones warm it.
     full = np.clip(mean / 160.0, 0.4, 1.6)
     red, green, blue = np.clip(1.0 + blend.strength * (full - 1.0), *_GAIN_RANGE).round(4).tolist()
     return red, green, blue

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dreamomni.data.collage.assets.asset import Crop
-from dreamomni.data.collage.assets.asset import Crop
 from dreamomni.data.collage.palette import RGB
 from dreamomni.tasks.geometry import Size
 
@@ -91,9 +90,7 @@ class BackgroundLook:
     period: float = 0.1
     noise_seed: int = 0
     asset: str = ""
-    crop: Crop = Crop()
-    asset: str = ""
-    crop: Crop = Crop()
+    crop: Crop = Crop()  # noqa: RUF009 - frozen
     caption: str = ""
 
 
@@ -103,10 +100,10 @@ class BlendLook:
 
     Attributes:
         style: "none", "feather", "gaussian", "gain" or "shadow".
-        softness: Standard deviation of the blur, for gaussian in pixels, for shadow as a fraction of the shorter
-            side of the canvas.
-        strength: For gain how far the light of a thing goes towards that of the background, for shadow how dark
-            it is; 0 is nothing, 1 is all.
+        softness: Standard deviation of the blur, for gaussian in pixels, for shadow as a fraction of the
+            shorter side of the canvas.
+        strength: For gain how far the light of a thing goes towards that of the background, for shadow how
+            dark it is; 0 is nothing, 1 is all.
         dx: Where a shadow falls, to the right, as a fraction of the shorter side.
         dy: The same downwards.
     """

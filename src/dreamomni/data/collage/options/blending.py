@@ -16,8 +16,8 @@ _Pixels = Annotated[float, Field(ge=0.2, le=8.0)]
 class BlendingOptions(StrictConfig):
     """Options of how things are blended into the background, drawn once for each sample.
 
-    A model that only ever saw one kind of edge learns the edge. A pair is drawn with one choice, so that source
-    and target differ in the edit alone.
+    A model that only ever saw one kind of edge learns the edge. A pair is drawn with one choice, so that
+    source and target differ in the edit alone.
 
     Attributes:
         weights: How often each style is drawn: "none" (as the asset comes), "feather" (alpha is softened by a
