@@ -4,14 +4,14 @@ Everything is read off labels, so a phrase is true of the pixels. A thing whose 
 colour, so it counts as a rival of every colour.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.labels import PREDICATES, cosines
 from dreamomni.data.collage.layout import LOCATIONS
-from dreamomni.data.collage.naming import plural
+from dreamomni.data.collage.naming import article, plural
 from dreamomni.data.collage.words.captions import RELATIONS
 from dreamomni.data.collage.words.instructions import WHERE
 from dreamomni.data.collage.words.lexicon import bare, counted, definite
@@ -19,7 +19,7 @@ from dreamomni.data.collage.words.phrasing import pick_phrase
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import ObjectLabel
 
-By = Literal["name", "colour", "place", "size", "relation"]
+By = Literal["name", "colour", "place", "size", "relation", "all of a name", "all of a colour"]
 
 # Comparisons along an axis: (sign, index of the centre's coordinate), phrases for many, more for exactly two.
 _ENDS: dict[str, tuple[tuple[int, int], tuple[str, ...], tuple[str, ...]]] = {
@@ -103,16 +103,18 @@ def refer_to_name(name: str, labels: Sequence[ObjectLabel]) -> tuple[Reference, 
     if not same or any(label.name != name and _is_rival(label, name, None) for label in labels):
         return ()
     bank = BOTH_NAMED if len(same) == 2 else ALL_NAMED
-    texts = [phrase.format(n=name, p=plural(name)) for phrase in bank]
-    return tuple(Reference(text, "name", _is_plural(text)) for text in texts)
+    one = f"pair of {name}" if article(name) == "a pair of" else name
+    texts = [phrase.format(n=one, p=plural(name)) for phrase in bank]
+    return tuple(Reference(text, "all of a name", _is_plural(text)) for text in texts)
 
 
 def refer_to_colour(colour: str, labels: Sequence[ObjectLabel]) -> tuple[Reference, ...]:
-    """List phrases for all things of a colour; empty where a thing has a colour without a name."""
-    if any(label.colour is None for label in labels) or all(label.colour != colour for label in labels):
+    """List phrases for all things of a colour; empty where one has it in part, or a colour without a name."""
+    others = [label.colour for label in labels if label.colour != colour]
+    if len(others) == len(labels) or any(other is None or colour in other.split() for other in others):
         return ()
     texts = [phrase.format(c=colour) for phrase in ALL_COLOURED]
-    return tuple(Reference(text, "colour", _is_plural(text)) for text in texts)
+    return tuple(Reference(text, "all of a colour", _is_plural(text)) for text in texts)
 
 
 def locate(label: ObjectLabel, size: Size) -> str | None:
@@ -156,6 +158,43 @@ def relation_phrase(predicate: str, noun: str, draws: Draws) -> str:
 def place_phrase(location: str, draws: Draws) -> str:
     """Word a part of the canvas: "in the upper left"."""
     return pick_phrase(WHERE[location], draws)
+
+
+def short_reference(
+    label: ObjectLabel,
+    labels: Sequence[ObjectLabel],
+    size: Size,
+    draws: Draws,
+    *,
+    say_colour: bool = False,
+    say_where: float = 0.0,
+) -> str | None:
+    """Say which thing is meant as people do: by name or colour if that is enough, else by what tells it apart.
+
+    Args:
+        label: The thing that is meant.
+        labels: Everything in the picture, the thing itself included.
+        size: Canvas.
+        draws: Stream of the words.
+        say_colour: Whether the words name its colour although its name is enough.
+        say_where: How often they say where it is although its name or colour is enough.
+
+    Returns:
+        The phrase, or None when words cannot tell the thing from its like.
+    """
+    found = refer(label, labels, size)
+    short = {reference.by: reference.text for reference in found if reference.by in ("name", "colour")}
+    if not short:
+        ways: dict[By, list[str]] = {}
+        for reference in found:
+            ways.setdefault(reference.by, []).append(reference.text)
+        return draws.pick(ways[draws.pick(tuple(ways))]) if ways else None
+    text = short["colour"] if "colour" in short and (say_colour or "name" not in short) else short["name"]
+    if draws.chance(say_where):
+        location = locate(label, size)
+        if location is not None:
+            return f"{text} {place_phrase(location, draws)}"
+    return text
 
 
 def reference_templates() -> Iterator[str]:
@@ -227,6 +266,3 @@ def _smaller(label: ObjectLabel, rival: ObjectLabel) -> bool:
 
 def _is_plural(text: str) -> bool:
     return text.startswith(("all ", "both ", "the two "))
-
-
-Compare = Callable[[ObjectLabel, ObjectLabel], bool]

@@ -1,0 +1,183 @@
+"""Free scenes for tasks whose words follow the picture: which things, how they look, where they stand."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from dreamomni.data.collage.draws import Draws
+from dreamomni.data.collage.families.family import Context
+from dreamomni.data.collage.held_out import count_combination, pair_combination
+from dreamomni.data.collage.layout import place_free
+from dreamomni.data.collage.scene import Look, Placed, Thing, ThingKind
+from dreamomni.data.collage.staging import draw_look, side_of, spacing_of
+from dreamomni.tasks.geometry import Size
+from dreamomni.tasks.sample import ObjectLabel
+
+
+def draw_names(context: Context, count: int, draws: Draws, kind: ThingKind = "sticker") -> list[str] | None:
+    """Draw different names that may all be in one sample.
+
+    In the held-out split there are at least two, and the first two are a held-out pair.
+
+    Returns:
+        The names, or None when the draw led nowhere.
+    """
+    world = context.world
+    pool = world.pool(kind)
+    if context.split == "held_out":
+        pairs = world.pairs_out(kind)
+        if not pairs:
+            return None
+        names = draws.shuffled(draws.pick(pairs))
+    else:
+        names = [draws.pick(pool)]
+    while len(names) < count:
+        options = world.partners_of(names, pool)
+        if not options:
+            return None
+        names.append(draws.pick(options))
+    return names
+
+
+def draw_companions(context: Context, names: Sequence[str], count: int, draws: Draws) -> list[str]:
+    """Draw up to `count` more names that may be in one sample with all of `names` and with each other."""
+    world = context.world
+    more: list[str] = []
+    options = [name for name in world.partners_of(names, world.pool("sticker")) if name not in names]
+    while options and len(more) < count:
+        more.append(draws.pick(options))
+        latest = more[-1]
+        options = [n for n in options if n != latest and not world.is_out(pair_combination(latest, n))]
+    return more
+
+
+def draw_coloured(
+    context: Context,
+    name: str,
+    backgrounds: Iterable[str],
+    draws: Draws,
+    *,
+    kind: ThingKind = "sticker",
+    unlike: Iterable[str | None] = (),
+    like: str | None = None,
+) -> Thing | None:
+    """Draw a thing of this name, as training may show it, that can be told from every one of the backgrounds.
+
+    Args:
+        context: The world.
+        name: What it is.
+        backgrounds: Names of their colours.
+        draws: Stream of the things.
+        kind: Where its pixels come from.
+        unlike: Colours that it may not have.
+        like: The colour to take where it may be had.
+    """
+    world = context.world
+    first, *rest = backgrounds
+    barred = {colour for colour in unlike if colour is not None}
+    for other in rest:
+        barred |= set(world.colours) - set(world.colours_of(name, other))
+    thing = world.draw_thing(name, first, draws, kind=kind, unlike=tuple(sorted(barred)))
+    if thing is None or like is None or thing.asset or like in barred:
+        return thing  # an asset of a library shows the colour that it has
+    return replace(thing, colour=like) if like in world.colours_of(name, first) else thing
+
+
+def draw_things(
+    context: Context,
+    backgrounds: Sequence[str],
+    count: int,
+    draws: Draws,
+    *,
+    kind: ThingKind = "sticker",
+    twins: float = 0.0,
+    same_colour: float = 0.0,
+) -> list[Thing] | None:
+    """Draw things for one picture.
+
+    Args:
+        context: World and split.
+        backgrounds: Names of the background colours that all things must be told from.
+        count: How many; at least two in the held-out split.
+        draws: Stream of the things.
+        kind: Where their pixels come from.
+        twins: How often several of them have one name.
+        same_colour: How often a thing takes the colour of the first.
+
+    Returns:
+        The things, or None when the draw led nowhere.
+    """
+    held_out = context.split == "held_out"
+    count = max(count, 2) if held_out else count
+    room = count - 1 if held_out else count
+    copies = draws.integer(2, room) if draws.chance(twins) and room >= 2 else 1
+    names = draw_names(context, count - copies + 1, draws, kind)
+    if names is None:
+        return None
+    if copies > 1:
+        if context.world.is_out(count_combination(copies, names[0])):
+            return None
+        names += [names[0]] * (copies - 1)
+    things: list[Thing] = []
+    for name in names:
+        like = things[0].colour if things and draws.chance(same_colour) else None
+        thing = draw_coloured(context, name, backgrounds, draws, kind=kind, like=like)
+        if thing is None:
+            return None
+        things.append(thing)
+    return draws.shuffled(things)
+
+
+def draw_side(sides: tuple[float, float], canvas: Size, looks: Draws) -> int:
+    """Draw a longest side in pixels from a range given as fractions of the shorter side of the canvas."""
+    return max(1, round(looks.uniform(*sides) * min(canvas)))
+
+
+def arrange(
+    context: Context,
+    things: Sequence[Thing],
+    looks: Sequence[Look],
+    canvas: Size,
+    layout: Draws,
+    numbers: Sequence[int],
+) -> tuple[Placed, ...] | None:
+    """Place things anywhere on a canvas.
+
+    Args:
+        context: The recipe says how close they may come.
+        things: What to place.
+        looks: How each looks.
+        canvas: Size of the picture.
+        layout: Stream of the layout.
+        numbers: Instance number of each.
+
+    Returns:
+        The things in the order of their layers, or None when no room was found.
+    """
+    sides = [side_of(context.renderer.sprite(look)) for look in looks]
+    boxes = place_free(sides, canvas, layout, spacing_of(context.world, canvas))
+    if boxes is None:
+        return None
+    placed = [
+        Placed(number, thing, look, box.x0, box.y0)
+        for number, thing, look, box in zip(numbers, things, looks, boxes, strict=True)
+    ]
+    # Only where boxes may overlap does the order show.
+    return tuple(layout.shuffled(placed) if context.recipe.max_overlap > 0 else placed)
+
+
+def arrange_free(
+    context: Context, things: Sequence[Thing], canvas: Size, looks: Draws, layout: Draws
+) -> tuple[Placed, ...] | None:
+    """Give things sizes by the recipe's table and places anywhere, numbered from 1."""
+    drawn = [draw_look(thing, len(things), context.world, canvas, looks) for thing in things]
+    return arrange(context, things, drawn, canvas, layout, range(1, len(things) + 1))
+
+
+def all_seen(labels: Sequence[ObjectLabel], placed: Sequence[Placed], least: float) -> bool:
+    """Say whether every placed thing has a label and at least this visibility."""
+    return len(labels) == len(placed) and all(label.visibility >= least for label in labels)
+
+
+def in_order(weights: Mapping[int, float]) -> dict[int, float]:
+    """Weights by rising key: a draw must not depend on the order in which a recipe was written."""
+    return dict(sorted(weights.items()))
