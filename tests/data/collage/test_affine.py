@@ -24,7 +24,7 @@ def test_between_leads_from_one_map_to_the_other() -> None:
     points = [[0.0, 0.0], [1.0, 2.0], [-3.0, 0.25]]
     found = applied(between(first, second), applied(first, points))
     assert found == pytest.approx(applied(second, points))
-    assert applied(moved(first, 5, -2), points) == pytest.approx(applied(first, points) + [5, -2])
+    assert applied(moved(first, 5, -2), points) == pytest.approx(applied(first, points) + np.array([5, -2]))
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,154 @@
+"""Drags: one or two things moved, scaled or turned by points (section 3.2, drag editing)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slot
+from dreamomni.data.collage.families.text_to_image import TextToImageFamily
+from dreamomni.data.collage.held_out import pair_combination
+from dreamomni.data.collage.labels import read_labels
+from dreamomni.data.collage.motions import Motion, Operation, draw_motion, draw_points
+from dreamomni.data.collage.recipe import DRAG_KINDS
+from dreamomni.data.collage.render import Picture, changed
+from dreamomni.data.collage.scene import Placed, assets_of
+from dreamomni.data.collage.staging import spacing_of
+from dreamomni.data.collage.words.captions import describe
+from dreamomni.data.collage.words.drag import write_drag
+from dreamomni.tasks.sample import ObjectLabel
+
+_OPERATIONS: dict[str, Operation] = {"drag_move": "move", "drag_scale": "scale", "drag_rotate": "rotate"}
+_HELD_OUT_BASES = frozenset({"two", "position", "color_attribution", "scene"})
+"""Kinds of scenes that show a held-out pair of names in the held-out split."""
+_LEAST_CHANGE = 0.15
+"""Changed pixels over pixels of the thing; below, nobody sees what a rotation did."""
+
+
+class DragFamily:
+    """Draws a scene, does something to its things, and draws them again from their assets."""
+
+    kinds: ClassVar[tuple[str, ...]] = DRAG_KINDS
+
+    def __init__(self) -> None:
+        self._scenes = TextToImageFamily()
+
+    def draw(self, context: Context, slot: Slot) -> Draft | Rejected:
+        """Make one attempt."""
+        placed = self._source(context, slot)
+        if isinstance(placed, Rejected):
+            return placed
+        motions = draw_motions(_OPERATIONS[slot.kind], placed, context, slot)
+        if isinstance(motions, Rejected):
+            return motions
+        after = {motion.before.instance_id: motion.after for motion in motions}
+        source_scene = slot.scene(placed)
+        target_scene = slot.scene(after.get(item.instance_id, item) for item in placed)
+        source, target = context.renderer.pair(source_scene, target_scene)
+        objects, before = read_labels(target, target_scene.placed), read_labels(source, source_scene.placed)
+        whole = [
+            {label.instance_id for label in labels if label.visibility >= 1.0} for labels in (before, objects)
+        ]
+        if not set(after) <= whole[0] & whole[1]:
+            return Rejected("hidden")
+        mask = changed(source.pixels, target.pixels)
+        if any(
+            label.instance_id in after and _share_of(mask, source, label) < _LEAST_CHANGE for label in before
+        ):
+            return Rejected("no visible change")
+        options, draws = context.recipe.drag, slot.draws("points")
+        points = [draw_points(motion, source, target, options, draws) for motion in motions]
+        if not all(points):
+            return Rejected("no point")
+        caption_words = slot.words("caption")
+        say_background = caption_words.chance(context.recipe.say_background)
+        description = describe(target_scene, caption_words, say_background=say_background)
+        return Draft(
+            task="drag",
+            target=target.pixels,
+            images=(source.pixels,),
+            mask=mask,
+            instruction=write_drag(motions, points, ambiguous_names(placed), options, slot.words()),
+            caption=description,
+            assets=assets_of(source_scene, target_scene),
+            ids=target.ids,
+            image_ids=(source.ids,),
+            objects=objects,
+            image_objects=(before,),
+            drags=tuple(label for own in points for label in own),
+            details={
+                "description": description,
+                "operation": motions[0].operation,
+                "transforms": [motion.as_dict() for motion in motions],
+            },
+        )
+
+    def _source(self, context: Context, slot: Slot) -> tuple[Placed, ...] | Rejected:
+        weights = {
+            base: weight
+            for base, weight in context.recipe.drag.bases.items()
+            if context.split == "train" or base in _HELD_OUT_BASES
+        }
+        base = slot.draws("base").weighted(weights)
+        stage = self._scenes.stage(context, replace(slot, kind=base))
+        return stage if isinstance(stage, Rejected) else stage.target.placed
+
+
+def draw_motions(
+    operation: Operation, placed: Sequence[Placed], context: Context, slot: Slot
+) -> list[Motion] | Rejected:
+    """Draw which things change and how; later ones keep their distance from where earlier ones went."""
+    options, draws = context.recipe.drag, slot.draws("motion")
+    movable = draws.shuffled(_movable(placed, context))
+    if not movable:
+        return Rejected("nothing to tell apart")
+    two = draws.chance(options.two_things) and len(movable) > 1
+    spacing = spacing_of(context.world, slot.size)
+    now = {item.instance_id: item for item in placed}
+    motions: list[Motion] = []
+    for item in movable[: 1 + two]:
+        others = [other for number, other in now.items() if number != item.instance_id]
+        motion = draw_motion(operation, item, others, slot.size, spacing, context.renderer, options, draws)
+        if motion is None:
+            return Rejected("no room")
+        now[item.instance_id] = motion.after
+        motions.append(motion)
+    return motions
+
+
+def _movable(placed: Sequence[Placed], context: Context) -> list[Placed]:
+    """Things that words can point at; in the held-out split, those of the held-out pair."""
+    counts = Counter((item.thing.name, item.thing.colour) for item in placed)
+    names = {item.thing.name for item in placed}
+    clear = [
+        item
+        for item in placed
+        if item.thing.kind != "text" and counts[item.thing.name, item.thing.colour] == 1
+    ]
+    if context.split == "train":
+        return clear
+    return [
+        item
+        for item in clear
+        if any(
+            context.world.is_out(pair_combination(item.thing.name, other))
+            for other in names
+            if other != item.thing.name
+        )
+    ]
+
+
+def ambiguous_names(placed: Sequence[Placed]) -> frozenset[str]:
+    """Names that more than one thing of a scene has."""
+    counts = Counter(item.thing.name for item in placed)
+    return frozenset(name for name, count in counts.items() if count > 1)
+
+
+def _share_of(mask: npt.NDArray[np.uint8], picture: Picture, label: ObjectLabel) -> float:
+    """White pixels on a thing, over its pixels."""
+    here = np.s_[label.box.y0 : label.box.y1, label.box.x0 : label.box.x1]
+    on_it = picture.ids[here] == label.instance_id
+    return float(np.count_nonzero(on_it & (mask[here] > 0))) / label.area
