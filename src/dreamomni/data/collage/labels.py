@@ -27,8 +27,11 @@ OPPOSITE: dict[Predicate, Predicate] = {
 def read_labels(picture: Picture, placed: tuple[Placed, ...]) -> tuple[ObjectLabel, ...]:
     """Label every instance that can still be seen; a fully covered one has no label."""
     labels = []
+    everywhere = Box(0, 0, picture.ids.shape[1], picture.ids.shape[0])
     for item in placed:
-        mask = (picture.ids == item.instance_id).view(np.uint8)
+        # All that can be seen of an instance lies where it was drawn.
+        x0, y0, x1, y1 = picture.windows.get(item.instance_id, everywhere)
+        mask = (picture.ids[y0:y1, x0:x1] == item.instance_id).view(np.uint8)
         area = cv2.countNonZero(mask)
         if area == 0:
             continue
@@ -38,7 +41,7 @@ def read_labels(picture: Picture, placed: tuple[Placed, ...]) -> tuple[ObjectLab
                 instance_id=item.instance_id,
                 name=item.thing.name,
                 colour=item.thing.colour,
-                box=Box(x, y, x + width, y + height),
+                box=Box(x0 + x, y0 + y, x0 + x + width, y0 + y + height),
                 visibility=area / picture.footprints[item.instance_id],
                 kind=item.thing.kind,
                 area=area,

@@ -126,7 +126,7 @@ class Scene:
 
 
 def assets_of(*scenes: Scene) -> tuple[str, ...]:
-    """Ids of what is drawn in scenes: `sticker:apple`, `font:sans`, `<library>:<id>`; shapes are no assets."""
+    """Ids of what is drawn: `sticker:apple`, `font:sans`, `<library>:<id>`; shapes are no assets."""
     found = {scene.background.asset for scene in scenes} - {""}
     for scene in scenes:
         for item in scene.placed:

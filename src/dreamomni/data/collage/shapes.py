@@ -8,9 +8,11 @@ import numpy.typing as npt
 
 from dreamomni.data.collage.affine import Fit, applied
 from dreamomni.data.collage.palette import RGB
+from dreamomni.data.collage.raster import tinted
 from dreamomni.errors import DataError
 
 _OVERSAMPLING = 8
+_SMALL_PX = 96
 
 
 def _regular(corners: int, turn: float = -90.0) -> npt.NDArray[np.float64]:
@@ -75,15 +77,18 @@ def render_shape(kind: str, rgb: RGB, size_px: int, angle: float = 0.0) -> npt.N
     fit = shape_fit(kind, size_px, angle)
     width, height = fit.width, fit.height
     # cv2's own antialiasing draws fills half a pixel too fat; averaging an oversampled fill does not.
-    big = np.zeros((height * _OVERSAMPLING, width * _OVERSAMPLING), np.uint8)
+    fine = _OVERSAMPLING if size_px <= _SMALL_PX else _OVERSAMPLING // 2
+    big = np.zeros((height * fine, width * fine), np.uint8)
     for fill, outline in zip((255, 0), _OUTLINES[kind], strict=False):
-        corners = applied(fit.matrix, outline) * _OVERSAMPLING - 0.5
+        corners = applied(fit.matrix, outline) * fine - 0.5
         cv2.fillPoly(big, [np.rint(corners * 16).astype(np.int32)], fill, lineType=cv2.LINE_8, shift=4)
-    alpha = np.asarray(cv2.resize(big, (width, height), interpolation=cv2.INTER_AREA), np.uint16)
-    image = np.empty((height, width, 4), np.uint8)
-    image[..., :3] = (alpha[..., None] * np.array(rgb, np.uint16) + 127) // 255
-    image[..., 3] = alpha
-    return image
+    if fine > 4:
+        alpha = cv2.resize(big, (width, height), interpolation=cv2.INTER_AREA)
+    else:
+        # Halving twice is many times faster than dividing by four.
+        half = cv2.resize(big, (width * 2, height * 2), interpolation=cv2.INTER_AREA)
+        alpha = cv2.resize(half, (width, height), interpolation=cv2.INTER_AREA)
+    return tinted(np.asarray(alpha, np.uint8), rgb, alpha=True)
 
 
 def shape_fit(kind: str, size_px: int, angle: float = 0.0) -> Fit:
