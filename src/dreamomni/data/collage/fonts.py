@@ -1,6 +1,7 @@
-"""Written words in several fonts, without any font file of our own or of the system."""
+"""Written words in several fonts: built-in ones, without any font file, and those of a user's library."""
 
 import functools
+import io
 from dataclasses import dataclass
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from dreamomni.data.collage.assets.asset import AssetSource
 from dreamomni.data.collage.palette import RGB
 from dreamomni.errors import DataError
 
@@ -39,6 +41,9 @@ _MASTER_PX = 96
 FONTS: tuple[str, ...] = tuple(sorted([*_CUTS, *_OPENCV]))
 
 
+_MAX_FACES = 32
+
+
 def font_licence(font: str) -> str:
     """SPDX name of the licence of a font."""
     if font in _CUTS:
@@ -47,14 +52,17 @@ def font_licence(font: str) -> str:
     return "OFL-1.1" if hasattr(cv2, "FontFace") else "LicenseRef-Hershey-Fonts"
 
 
-def render_text(text: str, font: str, rgb: RGB, height_px: int) -> npt.NDArray[np.uint8]:
+def render_text(
+    text: str, font: str, rgb: RGB, height_px: int, source: AssetSource | None = None
+) -> npt.NDArray[np.uint8]:
     """Write printable ASCII words on one line.
 
     Args:
         text: The words.
-        font: One of `FONTS`.
+        font: One of `FONTS`, or a font of a library, `<library>:<id>`.
         rgb: Colour of the ink.
         height_px: Height of a capital letter in pixels.
+        source: Where fonts of libraries come from.
 
     Returns:
         (H, W, 4) uint8 premultiplied RGBA, cropped to the ink.
@@ -62,13 +70,19 @@ def render_text(text: str, font: str, rgb: RGB, height_px: int) -> npt.NDArray[n
     Raises:
         DataError: There is no such font, the text has no ink or is not ASCII, or the height is below 4 px.
     """
-    if font not in FONTS:
+    if font not in FONTS and (source is None or ":" not in font):
         raise DataError(f"there is no font {font!r}; the fonts are {', '.join(FONTS)}")
     if height_px < 4:
         raise DataError(f"letters of {height_px} px cannot be read; ask for at least 4 px")
     if not text.isascii() or not text.isprintable() or not text.strip():
         raise DataError(f"the text {text!r} cannot be written; use printable ASCII with at least one letter")
-    master = _pillow_mask(text, _CUTS[font]) if font in _CUTS else _opencv_mask(text, font)
+    if font in _CUTS:
+        master = _pillow_mask(text, _CUTS[font])
+    elif font in _OPENCV:
+        master = _opencv_mask(text, font)
+    else:
+        assert source is not None
+        master = _library_mask(text, font, source)
     scale = height_px / _MASTER_PX
     height, width = (max(1, round(side * scale)) for side in master.shape)
     mode = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -77,6 +91,36 @@ def render_text(text: str, font: str, rgb: RGB, height_px: int) -> npt.NDArray[n
     image[..., :3] = (alpha[..., None] * np.array(rgb, np.uint16) + 127) // 255
     image[..., 3] = alpha
     return image
+
+
+def open_face(content: bytes, size_px: float) -> ImageFont.FreeTypeFont:
+    """Open a TrueType or OpenType font.
+
+    Raises:
+        OSError: It is neither.
+    """
+    # Without complex shaping the same letters come out whatever libraries the machine has.
+    return ImageFont.truetype(io.BytesIO(content), size_px, layout_engine=ImageFont.Layout.BASIC)
+
+
+@functools.lru_cache(maxsize=_MAX_FACES)
+def _face(font: str, source: AssetSource) -> ImageFont.FreeTypeFont:
+    face = open_face(source.font(font), _MASTER_PX)
+    _, top, _, bottom = face.getbbox("H")
+    # Letters of all fonts are equally high, as the sizes of text are said in capitals.
+    return face.font_variant(size=_MASTER_PX * _MASTER_PX / max(1.0, bottom - top))
+
+
+@functools.lru_cache(maxsize=256)
+def _library_mask(text: str, font: str, source: AssetSource) -> npt.NDArray[np.uint8]:
+    face = _face(font, source)
+    left, top, right, bottom = (int(edge) for edge in face.getbbox(text))
+    canvas = Image.new("L", (right - left + 8, bottom - top + 8))
+    ImageDraw.Draw(canvas).text((4 - left, 4 - top), text, fill=255, font=face)
+    mask = np.asarray(canvas)
+    if not mask.any():
+        raise DataError(f"the font {font!r} has no letters for {text!r}; build the library without it")
+    return _cropped(mask)
 
 
 @functools.lru_cache(maxsize=256)

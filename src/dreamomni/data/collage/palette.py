@@ -89,6 +89,11 @@ def nearest_colour(
     return list(candidates)[index], float(distances[index])
 
 
+def colour_words(colour: str) -> tuple[str, ...]:
+    """The colour names in a colour: two of "red and white", one of "red"."""
+    return tuple(colour.split(" and "))
+
+
 _XYZ_FROM_LINEAR = np.array(
     [
         [0.4123907993, 0.3575843394, 0.1804807884],

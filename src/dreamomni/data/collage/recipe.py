@@ -41,7 +41,12 @@ DRAG_KINDS: tuple[str, ...] = get_args(DragKind)
 REFERENCE_KINDS: tuple[str, ...] = get_args(ReferenceKind)
 PERCEPTION_KINDS: tuple[str, ...] = get_args(PerceptionKind)
 COMBINED_KINDS: tuple[str, ...] = get_args(CombinedKind)
-BackgroundStyle = Literal["plain", "gradient", "stripes", "dots", "noise"]
+BackgroundStyle = Literal["plain", "gradient", "stripes", "dots", "noise", "photo"]
+
+
+def _as_paths(value: Any) -> Any:
+    """One path may stand without a list around it."""
+    return (value,) if isinstance(value, str) else value
 
 
 def _as_sizes(value: Any) -> Any:
@@ -69,7 +74,8 @@ class CollageRecipe(StrictConfig):
     Attributes:
         version: Version of the drawing rules. It changes when the same recipe would give other samples.
         size: One canvas or several (one is drawn for each sample), written as `64x64`.
-        names: Things from the sticker pack, or "all".
+        assets: Files of asset libraries (`dreamomni data assets build`) to draw from beside the sticker pack.
+        names: Things by name, "all" (of the pack and the libraries), or "assets" (of the libraries alone).
         colours: Colours of things: names, "mini", or "all".
         backgrounds: Names of background colours, or "all".
         background_styles: How often each style of background is drawn.
@@ -95,7 +101,8 @@ class CollageRecipe(StrictConfig):
 
     version: Literal[1] = 1
     size: Annotated[tuple[Size, ...], BeforeValidator(_as_sizes)] = (Size(64, 64),)
-    names: tuple[str, ...] | Literal["all"] = "all"
+    assets: Annotated[tuple[str, ...], BeforeValidator(_as_paths)] = ()
+    names: tuple[str, ...] | Literal["all", "assets"] = "all"
     colours: tuple[str, ...] | Literal["mini", "all"] = "mini"
     backgrounds: tuple[str, ...] | Literal["all"] = "all"
     background_styles: dict[BackgroundStyle, Weight] = {"plain": 0.7, "gradient": 0.3}

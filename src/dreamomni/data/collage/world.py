@@ -2,11 +2,13 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations as choose
 from typing import Literal
 
-from dreamomni.data.collage.assets import StickerPack
+from dreamomni.data.collage.assets.asset import THING_KINDS, AssetInfo, AssetSource, Crop
 from dreamomni.data.collage.draws import Draws
+from dreamomni.data.collage.fonts import FONTS
 from dreamomni.data.collage.held_out import (
     Combination,
     colour_combination,
@@ -14,13 +16,26 @@ from dreamomni.data.collage.held_out import (
     is_held_out,
     pair_combination,
 )
-from dreamomni.data.collage.palette import BACKGROUNDS, MINI, PALETTE, RGB, delta_e
+from dreamomni.data.collage.palette import BACKGROUNDS, MINI, PALETTE, RGB, colour_words, delta_e
 from dreamomni.data.collage.recipe import CollageRecipe
-from dreamomni.data.collage.scene import Thing, ThingKind
+from dreamomni.data.collage.scene import BackgroundLook, Thing, ThingKind
 from dreamomni.data.collage.shapes import SHAPES
 from dreamomni.errors import ConfigError
 
 Split = Literal["train", "held_out"]
+PHOTO = ""
+"""The colour of a photo behind things: no word fits."""
+_ZOOM = (0.6, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """One way to show a name: an asset of a library, or a sticker of the pack (then `asset` is empty)."""
+
+    asset: str
+    recolourable: bool
+    colour: str | None
+    rgb: RGB
 
 
 class World:
@@ -28,19 +43,20 @@ class World:
 
     Args:
         recipe: What to draw from.
-        pack: Where stickers come from.
+        source: Where things, backgrounds and fonts come from.
+        split: Assets that are kept for evaluation show in "held_out" alone; there they come instead of the
+            others of their name.
 
     Raises:
         ConfigError: The recipe names an unknown thing or colour, or leaves a thing without any colour.
     """
 
-    def __init__(self, recipe: CollageRecipe, pack: StickerPack) -> None:
+    def __init__(self, recipe: CollageRecipe, source: AssetSource, split: Split = "train") -> None:
         self.recipe = recipe
-        self.names = tuple(pack.names) if recipe.names == "all" else _known("names", recipe.names, pack.names)
         self.colours = _colours(recipe)
         self.backgrounds = _named("backgrounds", recipe.backgrounds, BACKGROUNDS)
         self._out: dict[Combination, bool] = {}
-        self._colours_of: dict[tuple[str, str, bool], list[str]] = {}
+        self._things: dict[tuple[str, str, bool], list[tuple[_Choice, list[str]]]] = {}
         self._partners: dict[str, frozenset[str]] = {}
         self._visible = {
             background: tuple(
@@ -50,17 +66,56 @@ class World:
             )
             for background, ground in self.backgrounds.items()
         }
-        for name in self.names:
-            if not pack.is_recolourable(name):
+        # Nobody knows what colours lie behind a thing on a photo.
+        self._visible[PHOTO] = tuple(self.colours)
+        assets = _of_split(source.assets(), split)
+        self._rgb = {asset.id: asset.rgb for asset in assets if not asset.recolourable}
+        self._choices = self._list_choices([asset for asset in assets if asset.kind in THING_KINDS])
+        self.photos = tuple(asset for asset in assets if asset.kind == "background")
+        self.fonts = (*FONTS, *(asset.id for asset in assets if asset.kind == "font"))
+        self.names = self._usable_names()
+        if recipe.background_styles.get("photo", 0) > 0 and not self.photos:
+            raise ConfigError(
+                f"background_styles has photo, but no library of `assets` holds a background for the {split} "
+                "split: name a library with backgrounds, or take photo away"
+            )
+
+    def _list_choices(self, assets: Iterable[AssetInfo]) -> dict[str, tuple[_Choice, ...]]:
+        ours = self.recipe.names != "assets"
+        found: dict[str, list[_Choice]] = {}
+        for asset in assets:
+            library = asset.id if ":" in asset.id else ""
+            if not (library or ours):
+                continue
+            # A colour that the recipe does not speak of is not said.
+            known = asset.colour is not None and set(colour_words(asset.colour)) <= set(self.colours)
+            choice = _Choice(library, asset.recolourable, asset.colour if known else None, asset.rgb)
+            found.setdefault(asset.name, []).append(choice)
+        return {name: tuple(choices) for name, choices in sorted(found.items())}
+
+    def _usable_names(self) -> tuple[str, ...]:
+        """Names that can be drawn; of a library, those are left out that no background lets be seen."""
+        wanted = self.recipe.names
+        grounds = [PHOTO] if set(self.recipe.background_styles) == {"photo"} else list(self.backgrounds)
+        things = tuple(self._choices)
+        names = _known("names", wanted, things) if isinstance(wanted, tuple) else things
+        usable = []
+        for name in names:
+            lacking = [ground for ground in grounds if not self._drawable(name, ground)]
+            fixed = not any(choice.recolourable for choice in self._choices[name])
+            if lacking and (not fixed or (isinstance(wanted, tuple) and len(lacking) == len(grounds))):
                 raise ConfigError(
-                    f"sticker {name!r} has fixed colours, so a recipe that names colours cannot use it"
+                    f"{name!r} on {lacking[0]!r} has no colour left for training: lower min_contrast or "
+                    f"held_out.fraction (now {self.recipe.held_out.fraction}), or add colours"
                 )
-            for background in self.backgrounds:
-                if not self.colours_of(name, background):
-                    raise ConfigError(
-                        f"{name!r} on {background!r} has no colour left for training: lower min_contrast or "
-                        f"held_out.fraction (now {recipe.held_out.fraction}), or add colours"
-                    )
+            if len(lacking) < len(grounds):
+                usable.append(name)
+        if not usable:
+            raise ConfigError(
+                "the recipe has nothing to draw: its `assets` hold no things (say names: all to draw the "
+                "sticker pack as well)"
+            )
+        return tuple(usable)
 
     def pool(self, kind: ThingKind) -> tuple[str, ...]:
         """Names of all things of a kind."""
@@ -75,14 +130,11 @@ class World:
 
     def colours_of(self, name: str, background: str, *, out: bool = False) -> list[str]:
         """Colours that a thing may have on a background: those of training, or those kept for evaluation."""
-        key = (name, background, out)
-        if key not in self._colours_of:
-            visible = self._visible[background]
-            self._colours_of[key] = [c for c in visible if self.is_out(colour_combination(name, c)) == out]
-        return self._colours_of[key]
+        options = [colours for _, colours in self._options(name, background, out=out)]
+        return list(dict.fromkeys(colour for colours in options for colour in colours))
 
     def visible_on(self, background: str) -> tuple[str, ...]:
-        """Colours that can be told from a background, held out or not."""
+        """Colours of the recipe that can be told from a background, held out or not."""
         return self._visible[background]
 
     def partners_of(self, chosen: Sequence[str], pool: Iterable[str]) -> list[str]:
@@ -148,25 +200,148 @@ class World:
                 "raise it or change the salt"
             )
 
-    def draw_colour(
-        self, name: str, background: str, draws: Draws, *, unlike: Iterable[str] = ()
-    ) -> str | None:
-        """Draw a colour that training may show, or None when all of them are taken."""
-        options = [colour for colour in self.colours_of(name, background) if colour not in unlike]
-        return draws.pick(options) if options else None
-
     def draw_thing(
         self,
         name: str,
-        background: str,
+        background: str | Iterable[str],
         draws: Draws,
         *,
         kind: ThingKind = "sticker",
         unlike: Iterable[str] = (),
+        named: bool = False,
     ) -> Thing | None:
-        """Draw a thing of this name as training may show it, or None when no colour is left."""
-        colour = self.draw_colour(name, background, draws, unlike=unlike)
-        return None if colour is None else Thing(name, colour, kind)
+        """Draw a thing of this name as training may show it.
+
+        Args:
+            name: What it is.
+            background: Name of the colour behind it (empty for a photo), or of several that it may stand on.
+            draws: Stream of the things.
+            kind: Where its pixels come from.
+            unlike: Colours that it may not have; where there are any, its own colour has a name.
+            named: Whether its colour must have a name, because the words need one.
+
+        Returns:
+            The thing, or None when nothing is left to show.
+        """
+        barred = {word for colour in unlike for word in colour_words(colour)}
+        named = named or bool(barred)
+        options = [
+            (choice, [colour for colour in colours if not barred & set(colour_words(colour))])
+            for choice, colours in self._options(name, background)
+        ]
+        options = [(c, colours) for c, colours in options if colours or (c.colour is None and not named)]
+        options = [(c, colours) for c, colours in options if colours or not c.recolourable]
+        if not options:
+            return None
+        # One way to show a thing needs no draw.
+        choice, colours = draws.pick(options) if len(options) > 1 else options[0]
+        colour = draws.pick(colours) if choice.recolourable else choice.colour
+        return Thing(name, colour, kind, choice.asset)
+
+    def thing_in(
+        self,
+        name: str,
+        colour: str,
+        background: str | Iterable[str],
+        draws: Draws,
+        *,
+        kind: ThingKind = "sticker",
+        out: bool = False,
+    ) -> Thing | None:
+        """Draw a thing of this name and colour, or None when none can be had.
+
+        Args:
+            name: What it is.
+            colour: Name of its colour.
+            background: As in `draw_thing`.
+            draws: Stream of the things.
+            kind: Where its pixels come from.
+            out: Whether the name in this colour is a combination kept for evaluation.
+        """
+        options = [
+            choice for choice, colours in self._options(name, background, out=out) if colour in colours
+        ]
+        if not options:
+            return None
+        choice = draws.pick(options) if len(options) > 1 else options[0]
+        return Thing(name, colour, kind, choice.asset)
+
+    def rgb_of(self, thing: Thing) -> RGB:
+        """The sRGB value of a thing's main colour: the named one, or the measured one of an asset."""
+        fixed = self._rgb.get(thing.asset or thing.name) if thing.kind == "sticker" else None
+        if fixed is not None:
+            return fixed
+        return (0, 0, 0) if thing.colour is None else self.colours[thing.colour]
+
+    def draw_photo(self, draws: Draws) -> BackgroundLook:
+        """Draw a background photo and the part of it that is seen."""
+        asset = draws.pick(self.photos)
+        crop = Crop(draws.unit(), draws.unit(), draws.uniform(*_ZOOM))
+        caption = asset.caption
+        return BackgroundLook(
+            "photo", PHOTO, asset.rgb, asset.rgb, asset=asset.id, crop=crop, caption=caption
+        )
+
+    def _drawable(self, name: str, background: str) -> bool:
+        return any(
+            colours or not (choice.recolourable or choice.colour)
+            for choice, colours in self._options(name, background)
+        )
+
+    def _options(
+        self, name: str, background: str | Iterable[str], *, out: bool = False
+    ) -> list[tuple[_Choice, list[str]]]:
+        """Every way to show a name with the colours that it may have there."""
+        if isinstance(background, str):
+            return self._options_on(name, background, out)
+        first, *rest = dict.fromkeys(background)
+        options = self._options_on(name, first, out)
+        for other in rest:
+            there = dict(self._options_on(name, other, out))
+            options = [
+                (choice, [colour for colour in colours if colour in there[choice]])
+                for choice, colours in options
+                if choice in there
+            ]
+        return options
+
+    def _options_on(self, name: str, background: str, out: bool) -> list[tuple[_Choice, list[str]]]:
+        key = (name, background, out)
+        if key not in self._things:
+            self._things[key] = [
+                (choice, colours)
+                for choice in self._choices.get(name, _SHAPE)
+                if (colours := self._colours_on(name, choice, background, out)) is not None
+            ]
+        return self._things[key]
+
+    def _colours_on(self, name: str, choice: _Choice, background: str, out: bool) -> list[str] | None:
+        """Names of the colours of one choice; none for a colour without a name, None if it cannot show."""
+        if choice.recolourable:
+            visible = self._visible[background]
+            return [c for c in visible if self.is_out(colour_combination(name, c)) == out]
+        if choice.colour is None:
+            return None if out else []
+        ground = self.backgrounds.get(background)
+        if ground is not None and float(delta_e(choice.rgb, ground)) < self.recipe.min_contrast:
+            return None
+        return [choice.colour] if self.is_out(colour_combination(name, choice.colour)) == out else None
+
+
+_SHAPE = (_Choice("", True, None, (0, 0, 0)),)
+
+
+def _of_split(assets: Sequence[AssetInfo], split: Split) -> list[AssetInfo]:
+    """Assets of a split: all of training, or for evaluation its own and what only training has."""
+    if split == "train":
+        return [asset for asset in assets if asset.split == "train"]
+    kept = {_role(asset) for asset in assets if asset.split == "held_out"}
+    return [asset for asset in assets if asset.split == "held_out" or _role(asset) not in kept]
+
+
+def _role(asset: AssetInfo) -> tuple[str, str]:
+    """What an asset can stand for: things by name, while any background does for another."""
+    return ("thing", asset.name) if asset.kind in THING_KINDS else (asset.kind, "")
 
 
 def _colours(recipe: CollageRecipe) -> dict[str, RGB]:

@@ -70,6 +70,8 @@ class Crop:
 class AssetSource(Protocol):
     """Where pictures of things, backgrounds and fonts come from."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def digest(self) -> str:
         """Hash (hex) of everything that the source holds; part of the identity of a data set."""
