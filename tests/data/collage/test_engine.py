@@ -134,11 +134,11 @@ def test_the_mask_is_exactly_what_changed(kind: str, name: str, request: pytest.
         assert source.shape == sample.target.shape
         assert set(np.unique(sample.mask)) == {0, 255}
         assert ((source != sample.target).any(axis=2) == (sample.mask == 255)).all()
-        # One thing comes or goes, so the change is about as large as the thing.
+        # Only what comes or goes changes, so the change is about as large as that.
         assert 0 < (sample.mask > 0).mean() < 0.6
 
 
-@pytest.mark.parametrize("kind", EDIT_KINDS)
+@pytest.mark.parametrize("kind", ["add", "remove", "replace"])
 def test_edits_do_what_they_say_and_keep_the_rest(mini: CollageEngine, kind: str) -> None:
     for index in range(120):
         sample = mini.sample(6, index, kind)

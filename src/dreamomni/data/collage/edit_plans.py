@@ -1,7 +1,7 @@
 """What an edit sample changes, decided before anything is placed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.held_out import count_combination
@@ -15,7 +15,6 @@ _NUM_OTHERS: Mapping[str, Mapping[int, float]] = {
     "remove": {0: 0.12, 1: 0.5, 2: 0.38},
     "replace": {0: 0.3, 1: 0.42, 2: 0.28},
 }
-_TWIN = 0.15
 _SAY_ADDED_COLOUR = 0.8
 _SAY_REMOVED_COLOUR = 0.35
 
@@ -74,18 +73,19 @@ def plan_edit(operation: str, world: World, split: Split, background: str, draws
         return None
     things = []
     for name in names:
-        colour = world.draw_colour(name, background, draws)
-        if colour is None:
+        thing = world.draw_thing(name, background, draws)
+        if thing is None:
             return None
-        things.append(Thing(name, colour))
+        things.append(thing)
     changed, others = things[:num_changed], things[num_changed:]
     removed = changed[0] if operation != "add" else None
     added = changed[-1] if operation != "remove" else None
     twin_of = removed or (others[0] if others else None)
     # A twin takes the place of the last other, which must not be the one that the split or the words need.
     spare = len(others) - (operation == "add" or (operation == "remove" and split == "held_out"))
-    if draws.chance(_TWIN) and twin_of is not None and spare > 0:
-        others = _with_twin(others, twin_of, world, background, draws)
+    if draws.chance(world.recipe.edit.twins) and twin_of is not None and spare > 0:
+        twin = draw_twin(twin_of, world, background, draws)
+        others = others if twin is None else [*others[:-1], twin]
     say_removed = draws.chance(_SAY_REMOVED_COLOUR)
     say_added = draws.chance(_SAY_ADDED_COLOUR)
     say_anchor = draws.chance(_SAY_REMOVED_COLOUR)
@@ -120,14 +120,14 @@ def _draw_names(world: World, split: Split, count: int, draws: Draws) -> list[st
     return names
 
 
-def _with_twin(
-    others: list[Thing], twin_of: Thing, world: World, background: str, draws: Draws
-) -> list[Thing]:
-    """Make the last of the others a second one of `twin_of` in another colour, where training allows two."""
-    colour = world.draw_colour(twin_of.name, background, draws, unlike=(twin_of.colour,))
-    if colour is None or world.is_out(count_combination(2, twin_of.name)):
-        return others
-    return [*others[:-1], Thing(twin_of.name, colour)]
+def draw_twin(thing: Thing, world: World, background: str, draws: Draws) -> Thing | None:
+    """A second thing of the same name, in another colour or in the same, where training allows two."""
+    if thing.colour is None or world.is_out(count_combination(2, thing.name)):
+        return None
+    equal = world.recipe.edit.equal_twins
+    if equal > 0 and draws.chance(equal):
+        return replace(thing)
+    return world.draw_thing(thing.name, background, draws, unlike=(thing.colour,))
 
 
 def _draw_where(operation: str, others: list[Thing], draws: Draws) -> tuple[Predicate | None, str | None]:

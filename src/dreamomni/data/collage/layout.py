@@ -80,6 +80,46 @@ def place_free(
     return placed
 
 
+def place_clusters(
+    groups: Sequence[Sequence[Size]], canvas: Size, draws: Draws, spacing: Spacing
+) -> list[list[Box]] | None:
+    """Place groups of boxes anywhere, the members of each side by side or one above the other.
+
+    Args:
+        groups: Width and height of each member of each group, in pixels.
+        canvas: Size of the canvas.
+        draws: Stream of the layout.
+        spacing: How close groups may come; members keep at least its gap.
+
+    Returns:
+        The boxes of each group, or None when no room was found.
+    """
+    gap = max(1, round(spacing.gap))
+    wholes, steps = [], []
+    for sides in groups:
+        upright = draws.chance(0.3)
+        lengths = [side.height if upright else side.width for side in sides]
+        breadth = max(side.width if upright else side.height for side in sides)
+        length = sum(lengths) + gap * (len(sides) - 1)
+        wholes.append(Size(breadth, length) if upright else Size(length, breadth))
+        steps.append((upright, lengths))
+    boxes = place_free(wholes, canvas, draws, spacing)
+    if boxes is None:
+        return None
+    placed = []
+    for sides, whole, (upright, lengths) in zip(groups, boxes, steps, strict=True):
+        at, members = 0, []
+        for side, length in zip(sides, lengths, strict=True):
+            # Members of different breadth stand along the middle line of their group.
+            if upright:
+                members.append(_box(whole.x0 + (whole.width - side.width) // 2, whole.y0 + at, side))
+            else:
+                members.append(_box(whole.x0 + at, whole.y0 + (whole.height - side.height) // 2, side))
+            at += length + gap
+        placed.append(members)
+    return placed
+
+
 def place_related(
     subjects: Sequence[Size],
     predicate: Predicate,

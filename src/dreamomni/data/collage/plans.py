@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dreamomni.data.collage.draws import Draws
-from dreamomni.data.collage.fonts import FONTS
 from dreamomni.data.collage.labels import PREDICATES, Predicate
 from dreamomni.data.collage.scene import Thing, ThingKind
 from dreamomni.data.collage.words.lexicon import WRITTEN_WORDS
@@ -21,6 +20,7 @@ _POSITION_COUNTS: Mapping[tuple[int, int], float] = {
     (3, 2): 0.02,
 }
 _COUNTS: Mapping[int, float] = {1: 0.12, 2: 0.3, 3: 0.3, 4: 0.28, 5: 0.2, 6: 0.2}
+_GROUP_COUNTS: Mapping[int, float] = {1: 0.62, 2: 0.24, 3: 0.14}
 _SHAPE_PLANS: Mapping[str, float] = {
     "colors": 0.25,
     "counting": 0.25,
@@ -117,11 +117,12 @@ class _Choice:
         seconds = self.world.partners_of([first], allowed[1])
         return (first, self.draws.pick(seconds)) if seconds else None
 
-    def thing(self, name: str | None, unlike: tuple[str, ...] = ()) -> Thing | None:
+    def thing(self, name: str | None, unlike: tuple[str, ...] = (), *, named: bool = False) -> Thing | None:
         if name is None:
             return None
-        colour = self.world.draw_colour(name, self.background, self.draws, unlike=unlike)
-        return None if colour is None else Thing(name, colour, self.kind)
+        return self.world.draw_thing(
+            name, self.background, self.draws, kind=self.kind, unlike=unlike, named=named
+        )
 
 
 def _plan_single(choice: _Choice) -> TextToImagePlan | None:
@@ -134,9 +135,12 @@ def _plan_colors(choice: _Choice) -> TextToImagePlan | None:
         options = choice.world.colour_pairs_out(choice.kind, choice.background)
         if not options:
             return None
-        thing: Thing | None = Thing(*choice.draws.pick(options), choice.kind)
+        name, colour = choice.draws.pick(options)
+        thing = choice.world.thing_in(
+            name, colour, choice.background, choice.draws, kind=choice.kind, out=True
+        )
     else:
-        thing = choice.thing(choice.name())
+        thing = choice.thing(choice.name(), named=True)
     return None if thing is None else TextToImagePlan("colors", (Group(thing),))
 
 
@@ -151,8 +155,8 @@ def _plan_color_attribution(choice: _Choice) -> TextToImagePlan | None:
     names = choice.pair()
     if names is None:
         return None
-    first = choice.thing(names[0])
-    second = choice.thing(names[1], unlike=(first.colour,)) if first else None
+    first = choice.thing(names[0], named=True)
+    second = choice.thing(names[1], unlike=(first.colour or "",), named=True) if first else None
     if first is None or second is None:
         return None
     return TextToImagePlan("color_attribution", (Group(first), Group(second)))
@@ -204,12 +208,46 @@ def _plan_scene(choice: _Choice) -> TextToImagePlan | None:
     return TextToImagePlan("scene", tuple(groups)) if groups else None
 
 
+def _plan_description(choice: _Choice) -> TextToImagePlan | None:
+    options = choice.world.recipe.text_to_image
+    wanted = choice.draws.weighted(options.description_groups)
+    left = options.description_things
+    names = list(choice.pair() or ())
+    while names and len(names) < wanted:
+        more = choice.world.partners_of(names, choice.world.pool(choice.kind))
+        more = [name for name in more if not any(names_clash(name, other) for other in names)]
+        if not more:
+            return None
+        names.append(choice.draws.pick(more))
+    if len(names) != wanted or names_clash(*names[:2]):
+        return None
+    groups: list[Group] = []
+    for number, name in enumerate(names, start=1):
+        allowed = [
+            count
+            for count in _GROUP_COUNTS
+            if count <= left - (wanted - number) and name in choice.world.names_allowing(count, (name,))
+        ]
+        count = choice.draws.weighted({count: _GROUP_COUNTS[count] for count in allowed})
+        thing = choice.thing(name)
+        if thing is None:
+            return None
+        left -= count
+        groups.append(Group(thing, count))
+    return TextToImagePlan("description", tuple(groups))
+
+
+def names_clash(first: str, second: str) -> bool:
+    """Whether one name may be taken for the other: a "hot air balloon" is a "balloon" too."""
+    return first == second or first.endswith(f" {second}") or second.endswith(f" {first}")
+
+
 def _plan_text(world: World, background: str, draws: Draws) -> TextToImagePlan:
     words = draws.pick(WRITTEN_WORDS)
     if draws.chance(0.25):
         words = f"{words} {draws.pick(WRITTEN_WORDS)}"
     style = draws.pick((str.lower, str.upper, str.capitalize))
-    font = draws.pick(FONTS)
+    font = draws.pick(world.fonts)
     # Words on the canvas are no things of the world, so no colour of theirs is held out.
     colour = draws.pick(world.visible_on(background))
     return TextToImagePlan("text", (Group(Thing(style(words), colour, "text"), font=font),))
@@ -223,4 +261,5 @@ _PLANNERS: dict[str, Callable[[_Choice], TextToImagePlan | None]] = {
     "position": _plan_position,
     "color_attribution": _plan_color_attribution,
     "scene": _plan_scene,
+    "description": _plan_description,
 }

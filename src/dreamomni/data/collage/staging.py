@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dreamomni.data.collage.backgrounds import draw_background
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.edit_plans import EditPlan
-from dreamomni.data.collage.layout import Spacing, place_at, place_free, place_related
-from dreamomni.data.collage.palette import RGB
-from dreamomni.data.collage.plans import TextToImagePlan
+from dreamomni.data.collage.layout import Spacing, place_at, place_clusters, place_free, place_related
+from dreamomni.data.collage.multi_edit_plans import MultiEditPlan
+from dreamomni.data.collage.plans import Group, TextToImagePlan
+from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.render import Renderer, Sprite
 from dreamomni.data.collage.scene import BackgroundLook, BlendLook, Look, Placed, Scene, Thing
 from dreamomni.data.collage.world import World
@@ -16,6 +18,8 @@ from dreamomni.tasks.geometry import Box, Size
 _TEXT_HEIGHT = (0.1, 0.24)
 _TEXT_MAX_WIDTH = 0.92
 _MIN_TEXT_PX = 5
+_MIN_THING_PX = 8
+_UNBLENDED = BlendLook()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Stage:
         target: The picture to make.
     """
 
-    plan: TextToImagePlan | EditPlan
+    plan: TextToImagePlan | EditPlan | MultiEditPlan
     source: Scene
     target: Scene
 
@@ -41,23 +45,23 @@ def stage_text_to_image(
     background: BackgroundLook,
     looks: Draws,
     layout: Draws,
-    blend: BlendLook = BlendLook(),
+    blend: BlendLook = _UNBLENDED,
 ) -> Stage | None:
     """Give sizes and places to a text-to-image plan, or None when they were not found."""
     total = sum(group.count for group in plan.groups)
-    groups: list[list[Look]] = []
-    for group in plan.groups:
-        if group.thing.kind == "text":
-            groups.append([_text_look(group.thing, group.font, world, renderer, size, looks)])
-        else:
-            groups.append([draw_look(group.thing, total, world, size, looks) for _ in range(group.count)])
+    groups = [_group_looks(group, plan, total, world, renderer, size, looks) for group in plan.groups]
     flat = [look for members in groups for look in members]
     things = [group.thing for group in plan.groups for _ in range(group.count)]
     sprites = [renderer.sprite(look) for look in flat]
     sides = [side_of(sprite) for sprite in sprites]
     spacing = spacing_of(world, size)
     boxes: list[Box] | None
-    if plan.predicate is None:
+    if plan.form == "description":
+        rest = iter(sides)
+        clusters = [[next(rest) for _ in members] for members in groups]
+        together = place_clusters(clusters, size, layout, spacing)
+        boxes = together and [box for members in together for box in members]
+    elif plan.predicate is None:
         boxes = place_free(sides, size, layout, spacing)
     else:
         num = plan.groups[0].count
@@ -75,6 +79,27 @@ def stage_text_to_image(
     return Stage(plan, scene, scene)
 
 
+def _group_looks(
+    group: Group,
+    plan: TextToImagePlan,
+    total: int,
+    world: World,
+    renderer: Renderer,
+    size: Size,
+    looks: Draws,
+) -> list[Look]:
+    if group.thing.kind == "text":
+        return [_text_look(group.thing, group.font, world, renderer, size, looks)]
+    if plan.form == "description":
+        # Equal things of one size, smaller where the recipe's table ends before their number.
+        look = draw_look(group.thing, total, world, size, looks)
+        side = max(
+            _MIN_THING_PX, round(look.size * min(1.0, (max(world.recipe.object_sizes) / total) ** 0.5))
+        )
+        return [replace(look, size=side) for _ in range(group.count)]
+    return [draw_look(group.thing, total, world, size, looks) for _ in range(group.count)]
+
+
 def stage_edit(
     plan: EditPlan,
     world: World,
@@ -83,7 +108,7 @@ def stage_edit(
     background: BackgroundLook,
     looks: Draws,
     layout: Draws,
-    blend: BlendLook = BlendLook(),
+    blend: BlendLook = _UNBLENDED,
 ) -> Stage | None:
     """Give sizes and places to an edit plan, or None when they were not found.
 
@@ -125,6 +150,74 @@ def stage_edit(
     )
 
 
+def stage_multi_edit(
+    plan: MultiEditPlan,
+    world: World,
+    renderer: Renderer,
+    size: Size,
+    background: BackgroundLook,
+    looks: Draws,
+    layout: Draws,
+    blend: BlendLook = _UNBLENDED,
+) -> Stage | None:
+    """Give sizes and places to several edits, or None when they were not found.
+
+    Instances of the source are numbered first: those of the steps, in their order, then those that stay. What
+    comes is numbered after them, in the order of the steps; a thing with a new colour keeps its number.
+    """
+    pairs = [(step.before, step.after) for step in plan.steps] + [(thing, thing) for thing in plan.staying]
+    before_looks: list[Look | None] = []
+    after_looks: list[Look | None] = []
+    for before, after in pairs:
+        first = before and draw_look(before, len(pairs), world, size, looks)
+        if before is None or after is None or before.name != after.name:
+            second = after and draw_look(after, len(pairs), world, size, looks)
+            if first and second:
+                second = replace(second, size=first.size)
+        else:
+            second = first and replace(first, rgb=world.rgb_of(after))
+        before_looks.append(first)
+        after_looks.append(second)
+    sides = [
+        [look and side_of(renderer.sprite(look)) for look in both]
+        for both in zip(before_looks, after_looks, strict=True)
+    ]
+    slots = [
+        Size(max(side.width for side in both if side), max(side.height for side in both if side))
+        for both in sides
+    ]
+    boxes = place_free(slots, size, layout, spacing_of(world, size))
+    if boxes is None:
+        return None
+    number = sum(before is not None for before, _ in pairs)
+    next_source = iter(range(1, number + 1))
+    scenes: list[tuple[Placed | None, Placed | None]] = []
+    for place, (before, after) in enumerate(pairs):
+        one = None if before is None else next(next_source)
+        source = _centred(one, before, before_looks[place], sides[place][0], boxes[place])
+        same = before is not None and after is not None and before.name == after.name
+        if after is not None and not same:
+            number += 1
+        two = one if same else number
+        target = _centred(two, after, after_looks[place], sides[place][1], boxes[place])
+        scenes.append((source, target))
+    order = layout.shuffled(scenes) if world.recipe.max_overlap > 0 else scenes
+    return Stage(
+        plan,
+        Scene(size, background, tuple(item for item, _ in order if item), blend),
+        Scene(size, background, tuple(item for _, item in order if item), blend),
+    )
+
+
+def _centred(
+    number: int | None, thing: Thing | None, look: Look | None, side: Size | None, box: Box
+) -> Placed | None:
+    if number is None or thing is None or look is None or side is None:
+        return None
+    x, y = box.x0 + (box.width - side.width) // 2, box.y0 + (box.height - side.height) // 2
+    return Placed(number, thing, look, x, y)
+
+
 def _place_edit(
     plan: EditPlan, sides: Sequence[Size], slot: Size, canvas: Size, layout: Draws, spacing: Spacing
 ) -> list[Box] | None:
@@ -145,32 +238,42 @@ def _place_edit(
     return free if free is None else [*fixed, *free]
 
 
+def draw_backdrop(recipe: CollageRecipe, world: World, draws: Draws) -> BackgroundLook:
+    """Draw the background of a canvas."""
+    colour = draws.pick(tuple(world.backgrounds))
+    style = draws.weighted(recipe.background_styles)
+    if style == "photo":
+        return world.draw_photo(draws)
+    return draw_background(style, colour, world.backgrounds[colour], draws)
+
+
 def draw_look(thing: Thing, total: int, world: World, canvas: Size, looks: Draws) -> Look:
     """Draw how one of `total` things of a picture looks: size, angle and mirroring as the recipe allows."""
     low, high = world.recipe.object_size(total)
     side = round(looks.uniform(low, high) * min(canvas))
     limit = world.recipe.max_angle
     angle, flip = looks.uniform(-limit, limit), looks.chance(0.5)
-    rgb = rgb_of(thing, world)
+    rgb = world.rgb_of(thing)
     # Shapes have no face that a mirror would change.
     return Look(
-        thing.kind, thing.name, rgb, side, round(angle, 1) if limit else 0.0, flip and thing.kind == "sticker"
+        thing.kind,
+        thing.name,
+        rgb,
+        side,
+        round(angle, 1) if limit else 0.0,
+        flip and thing.kind == "sticker",
+        asset=thing.asset,
     )
 
 
 def _text_look(thing: Thing, font: str, world: World, renderer: Renderer, canvas: Size, looks: Draws) -> Look:
     height = max(_MIN_TEXT_PX, round(looks.uniform(*_TEXT_HEIGHT) * canvas.height))
-    look = Look("text", thing.name, rgb_of(thing, world), height, font=font)
+    look = Look("text", thing.name, world.rgb_of(thing), height, font=font)
     width = renderer.sprite(look).width
     room = _TEXT_MAX_WIDTH * canvas.width
     if width > room:
         look = replace(look, size=max(_MIN_TEXT_PX - 1, int(height * room / width)))
     return look
-
-
-def rgb_of(thing: Thing, world: World) -> RGB:
-    """The main colour to paint a thing in; any for a thing without a named colour, which keeps its own."""
-    return (0, 0, 0) if thing.colour is None else world.colours[thing.colour]
 
 
 def spacing_of(world: World, canvas: Size) -> Spacing:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from dreamomni.data.collage.edit_plans import EditPlan, plan_edit
 from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slot
+from dreamomni.data.collage.families.multi_edit import draw_multi_edit
 from dreamomni.data.collage.labels import read_labels
 from dreamomni.data.collage.recipe import EDIT_KINDS
 from dreamomni.data.collage.render import changed
@@ -40,6 +41,8 @@ class EditFamily:
 
     def draw(self, context: Context, slot: Slot) -> Draft | Rejected:
         """Make one attempt."""
+        if slot.kind == "multi_edit":
+            return draw_multi_edit(context, slot)
         stage = self.stage(context, slot)
         if isinstance(stage, Rejected):
             return stage

@@ -8,7 +8,13 @@ from dreamomni.data.collage.plans import TextToImagePlan, plan_text_to_image
 from dreamomni.data.collage.recipe import TEXT_TO_IMAGE_KINDS
 from dreamomni.data.collage.scene import assets_of
 from dreamomni.data.collage.staging import Stage, stage_text_to_image
-from dreamomni.data.collage.words.captions import describe, write_prompt
+from dreamomni.data.collage.words.captions import background_phrase, describe, write_prompt
+from dreamomni.data.collage.words.descriptions import (
+    as_details,
+    make_statements,
+    seen_groups,
+    write_description,
+)
 
 
 class TextToImageFamily:
@@ -31,6 +37,7 @@ class TextToImageFamily:
             slot.background,
             slot.draws("looks"),
             slot.draws("layout"),
+            slot.blend,
         )
         return stage or Rejected("no room")
 
@@ -43,7 +50,21 @@ class TextToImageFamily:
         picture = context.renderer.picture(stage.target)
         caption_words = slot.words("caption")
         say_background = caption_words.chance(context.recipe.say_background)
-        prompt = write_prompt(stage.plan, stage.target.background, say_background, slot.words())
+        labels = read_labels(picture, stage.target.placed)
+        if len(labels) < len(stage.target.placed):
+            return Rejected("hidden")
+        details = _expect(stage.plan)
+        if stage.plan.form == "description":
+            groups = seen_groups(labels)
+            statements = make_statements(groups, slot.size, slot.draws("statements"))
+            if statements is None:
+                return Rejected("unclear")
+            words = slot.words()
+            behind = background_phrase(slot.background, words) if say_background else ""
+            prompt = write_description(groups, statements, behind, words)
+            details["statements"] = as_details(groups, statements)
+        else:
+            prompt = write_prompt(stage.plan, stage.target.background, say_background, slot.words())
         return Draft(
             task="text_to_image",
             target=picture.pixels,
@@ -51,10 +72,10 @@ class TextToImageFamily:
             caption=prompt,
             assets=assets_of(stage.target),
             ids=picture.ids,
-            objects=read_labels(picture, stage.target.placed),
+            objects=labels,
             details={
                 "description": describe(stage.target, caption_words, say_background=say_background),
-                **_expect(stage.plan),
+                **details,
             },
         )
 
