@@ -15,7 +15,10 @@ from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.options.blending import BlendingOptions
 from dreamomni.data.collage.scene import BlendLook, Look
 
-_GAIN_RANGE = (0.78, 1.22)
+# Beyond this an orange thing would be brown, and its words wrong.
+_GAIN_RANGE = (0.86, 1.14)
+# A softer edge than this would eat thin parts of a small thing.
+_SOFTEST = 1 / 48
 _SHADOW_CELL_PX = 4
 
 Gain = tuple[float, float, float]
@@ -84,7 +87,7 @@ def finish(image: npt.NDArray[np.uint8], look: Look, blend: BlendLook, gain: Gai
         if blend.style == "feather":
             soft = cv2.blur(alpha, (3, 3), borderType=cv2.BORDER_CONSTANT)
         else:
-            soft = _gaussian(alpha, blend.softness)
+            soft = _gaussian(alpha, min(blend.softness, look.size * _SOFTEST))
         return np.asarray(cv2.multiply(image, cv2.merge((soft, soft, soft, soft)), scale=1 / 255), np.uint8)
     return image
 

@@ -1,5 +1,7 @@
 """A drawing at falling sizes, and how it is drawn from them at any size and angle."""
 
+import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,7 +36,7 @@ class Level(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pyramid:
     """One drawing at falling sizes, half an octave apart; index 0 is the largest."""
 
@@ -152,25 +154,32 @@ def _resized(pyramid: Pyramid, colour: RGB, size_px: int) -> npt.NDArray[np.uint
     return np.asarray(resized, dtype=np.uint8)
 
 
+@functools.lru_cache(maxsize=128)
 def _turn(pyramid: Pyramid, size_px: int, angle: float, flip: bool) -> tuple[Level, Affine, tuple[int, int]]:
-    """The level to draw from, the map from its pixel centres to those of the array, and the array's sides."""
-    radians = np.deg2rad(angle)
-    cosine, sine = np.cos(radians), np.sin(radians)
+    """The level to draw from, the map from its pixel centres to those of the array, and the array's sides.
+
+    A layout asks for the sides before the drawing asks for the rest, hence the memory.
+    """
+    radians = math.radians(angle)
+    cosine, sine = math.cos(radians), math.sin(radians)
+    mirror = -1.0 if flip else 1.0
     # Image y points down, so this turns counter-clockwise for the viewer.
-    turn = np.array([[cosine, sine], [-sine, cosine]])
-    if flip:
-        turn = turn * np.array([-1.0, 1.0])
-    turned = pyramid.outline @ turn.T
-    low, high = turned.min(axis=0), turned.max(axis=0)
-    scale = size_px / float((high - low).max())
-    width, height = (max(1, round(float(side))) for side in (high - low) * scale)
+    xx, xy, yx, yy = mirror * cosine, sine, -mirror * sine, cosine
+    hull_x, hull_y = pyramid.outline[:, 0], pyramid.outline[:, 1]
+    x, y = xx * hull_x + xy * hull_y, yx * hull_x + yy * hull_y
+    left, right, top, bottom = float(x.min()), float(x.max()), float(y.min()), float(y.max())
+    scale = size_px / max(right - left, bottom - top)
+    width, height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     level = pyramid.level(scale)
-    matrix = turn * (scale / longest_side(level))
+    step = scale / longest_side(level)
+    xx, xy, yx, yy = step * xx, step * xy, step * yx, step * yy
     # Pixel centres sit at +0.5, hence the half pixel on both sides.
-    source_centre = np.array([level.width, level.height]) / 2.0 - 0.5
-    target_centre = np.array([width, height]) / 2.0 - 0.5 - (low + high) / 2.0 * scale
-    shift = target_centre - matrix @ source_centre
-    affine = np.concatenate([matrix, shift[:, None]], axis=1)
+    from_x, from_y = level.width / 2.0 - 0.5, level.height / 2.0 - 0.5
+    to_x = width / 2.0 - 0.5 - (left + right) / 2.0 * scale
+    to_y = height / 2.0 - 0.5 - (top + bottom) / 2.0 * scale
+    affine = np.array(
+        [[xx, xy, to_x - xx * from_x - xy * from_y], [yx, yy, to_y - yx * from_x - yy * from_y]]
+    )
     return level, affine, (width, height)
 
 
