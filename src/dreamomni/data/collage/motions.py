@@ -16,7 +16,7 @@ from dreamomni.data.collage.options.drag import DragOptions
 from dreamomni.data.collage.render import Picture, Renderer
 from dreamomni.data.collage.scene import Look, Placed
 from dreamomni.tasks.geometry import Box, Size
-from dreamomni.tasks.sample import DragLabel
+from dreamomni.tasks.sample import DragLabel, ObjectLabel
 
 Operation = Literal["move", "scale", "rotate"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
@@ -26,6 +26,8 @@ _CANDIDATES = 6
 _SMALLEST_PX = 8
 _MIN_POINT_DISTANCE_PX = 2.0
 _MIN_DISPLACEMENT_PX = 1.5
+LEAST_CHANGE = 0.15
+"""Smallest `seen_change` of a sample worth having."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,19 @@ def draw_points(
     if not chosen or _lengths(motion, np.array(chosen)).max() < _MIN_DISPLACEMENT_PX:
         return ()
     return tuple(_label(motion, point, Size(width, height)) for point in chosen)
+
+
+def seen_change(mask: npt.NDArray[np.uint8], picture: Picture, label: ObjectLabel) -> float:
+    """Changed pixels on a thing over its pixels: near 0, nobody sees what a rotation did.
+
+    Args:
+        mask: (H, W) uint8, 255 where source and target differ.
+        picture: The source.
+        label: The thing as read off the source.
+    """
+    here = np.s_[label.box.y0 : label.box.y1, label.box.x0 : label.box.x1]
+    on_it = picture.ids[here] == label.instance_id
+    return float(np.count_nonzero(on_it & (mask[here] > 0))) / label.area
 
 
 def box_of(item: Placed, renderer: Renderer) -> Box:

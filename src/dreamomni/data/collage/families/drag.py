@@ -1,31 +1,32 @@
 """Drags: one or two things moved, scaled or turned by points (section 3.2, drag editing)."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
-
-import numpy as np
-import numpy.typing as npt
 
 from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slot
 from dreamomni.data.collage.families.text_to_image import TextToImageFamily
 from dreamomni.data.collage.held_out import pair_combination
 from dreamomni.data.collage.labels import read_labels
-from dreamomni.data.collage.motions import Motion, Operation, draw_motion, draw_points
+from dreamomni.data.collage.motions import (
+    LEAST_CHANGE,
+    Motion,
+    Operation,
+    draw_motion,
+    draw_points,
+    seen_change,
+)
 from dreamomni.data.collage.recipe import DRAG_KINDS
-from dreamomni.data.collage.render import Picture, changed
+from dreamomni.data.collage.render import changed
 from dreamomni.data.collage.scene import Placed, assets_of
 from dreamomni.data.collage.staging import spacing_of
 from dreamomni.data.collage.words.captions import describe
 from dreamomni.data.collage.words.drag import write_drag
-from dreamomni.tasks.sample import ObjectLabel
+from dreamomni.data.collage.words.references import short_reference
 
 _OPERATIONS: dict[str, Operation] = {"drag_move": "move", "drag_scale": "scale", "drag_rotate": "rotate"}
 _HELD_OUT_BASES = frozenset({"two", "position", "color_attribution", "scene"})
 """Kinds of scenes that show a held-out pair of names in the held-out split."""
-_LEAST_CHANGE = 0.15
-"""Changed pixels over pixels of the thing; below, nobody sees what a rotation did."""
 
 
 class DragFamily:
@@ -55,11 +56,23 @@ class DragFamily:
         if not set(after) <= whole[0] & whole[1]:
             return Rejected("hidden")
         mask = changed(source.pixels, target.pixels)
-        if any(
-            label.instance_id in after and _share_of(mask, source, label) < _LEAST_CHANGE for label in before
-        ):
+        moved = {label.instance_id: label for label in before if label.instance_id in after}
+        if any(seen_change(mask, source, label) < LEAST_CHANGE for label in moved.values()):
             return Rejected("no visible change")
-        options, draws = context.recipe.drag, slot.draws("points")
+        words, options = slot.words(), context.recipe.drag
+        nouns = [
+            short_reference(
+                moved[motion.before.instance_id],
+                before,
+                slot.size,
+                words,
+                say_colour=words.chance(options.say_colour),
+            )
+            for motion in motions
+        ]
+        if not all(nouns):
+            return Rejected("ambiguous")
+        draws = slot.draws("points")
         points = [draw_points(motion, source, target, options, draws) for motion in motions]
         if not all(points):
             return Rejected("no point")
@@ -71,7 +84,7 @@ class DragFamily:
             target=target.pixels,
             images=(source.pixels,),
             mask=mask,
-            instruction=write_drag(motions, points, ambiguous_names(placed), options, slot.words()),
+            instruction=write_drag(motions, [noun or "" for noun in nouns], points, options, words),
             caption=description,
             assets=assets_of(source_scene, target_scene),
             ids=target.ids,
@@ -104,7 +117,7 @@ def draw_motions(
     options, draws = context.recipe.drag, slot.draws("motion")
     movable = draws.shuffled(_movable(placed, context))
     if not movable:
-        return Rejected("nothing to tell apart")
+        return Rejected("nothing to move")
     two = draws.chance(options.two_things) and len(movable) > 1
     spacing = spacing_of(context.world, slot.size)
     now = {item.instance_id: item for item in placed}
@@ -120,35 +133,16 @@ def draw_motions(
 
 
 def _movable(placed: Sequence[Placed], context: Context) -> list[Placed]:
-    """Things that words can point at; in the held-out split, those of the held-out pair."""
-    counts = Counter((item.thing.name, item.thing.colour) for item in placed)
-    names = {item.thing.name for item in placed}
-    clear = [
-        item
-        for item in placed
-        if item.thing.kind != "text" and counts[item.thing.name, item.thing.colour] == 1
-    ]
+    """Things that can be drawn again under a map; in the held-out split, those of the held-out pair."""
+    drawn = [item for item in placed if item.thing.kind != "text"]
     if context.split == "train":
-        return clear
+        return drawn
+    names = {item.thing.name for item in placed}
     return [
         item
-        for item in clear
+        for item in drawn
         if any(
-            context.world.is_out(pair_combination(item.thing.name, other))
+            other != item.thing.name and context.world.is_out(pair_combination(item.thing.name, other))
             for other in names
-            if other != item.thing.name
         )
     ]
-
-
-def ambiguous_names(placed: Sequence[Placed]) -> frozenset[str]:
-    """Names that more than one thing of a scene has."""
-    counts = Counter(item.thing.name for item in placed)
-    return frozenset(name for name, count in counts.items() if count > 1)
-
-
-def _share_of(mask: npt.NDArray[np.uint8], picture: Picture, label: ObjectLabel) -> float:
-    """White pixels on a thing, over its pixels."""
-    here = np.s_[label.box.y0 : label.box.y1, label.box.x0 : label.box.x1]
-    on_it = picture.ids[here] == label.instance_id
-    return float(np.count_nonzero(on_it & (mask[here] > 0))) / label.area

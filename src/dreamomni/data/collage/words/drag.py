@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.motions import Motion
 from dreamomni.data.collage.options.drag import DragOptions
-from dreamomni.data.collage.words.lexicon import definite
-from dreamomni.data.collage.words.phrasing import pick_phrase
+from dreamomni.data.collage.words.phrasing import as_sentence, pick_phrase
 from dreamomni.tasks.sample import DragLabel
 
 MOVE: tuple[str, ...] = (
@@ -132,6 +131,7 @@ ONLY_POINTS: tuple[str, ...] = (
 JOINTS: tuple[str, ...] = ("{x}, and {y}", "{x}; {y}", "{x}, then {y}", "{x}, also {y}", "{x} and then {y}")
 
 _SENTENCE = 0.15
+_NO_CLAUSE = ("please", "can you", "now", "let", "i want", "{d}")
 _SECTOR_DEGREES = 45.0
 # In the width of a sector, so that "right" never means a clear diagonal.
 _STRAIGHT_SHARE = 0.5
@@ -139,8 +139,8 @@ _STRAIGHT_SHARE = 0.5
 
 def write_drag(
     motions: Sequence[Motion],
+    nouns: Sequence[str],
     points: Sequence[Sequence[DragLabel]],
-    ambiguous: frozenset[str],
     options: DragOptions,
     draws: Draws,
 ) -> str:
@@ -148,8 +148,8 @@ def write_drag(
 
     Args:
         motions: What happens to each thing.
-        points: The points of each thing, in the same order.
-        ambiguous: Names that only a colour tells apart in the source.
+        nouns: What to call each thing: "the red car".
+        points: The points of each thing.
         options: How often what is said.
         draws: Stream of the words.
     """
@@ -162,18 +162,26 @@ def write_drag(
     layout, sentence = pick_phrase(LAYOUTS, draws), draws.chance(_SENTENCE)
     joint = pick_phrase(JOINTS, draws)
     parts = []
-    for motion, own in zip(motions, points, strict=True):
-        words = motion_words(motion, ambiguous, options, draws)
+    for motion, noun, own in zip(motions, nouns, points, strict=True):
+        words = motion_words(motion, noun, options, draws)
         if sentence and len(motions) == 1:
-            words = f"{words[0].upper()}{words[1:]}" + ("." if layout.endswith("{s}") else "")
+            words = as_sentence(words) if layout.endswith("{s}") else f"{words[0].upper()}{words[1:]}"
         parts.append(layout.format(p=format_points(own), s=words))
     return parts[0] if len(parts) == 1 else joint.format(x=parts[0], y=parts[1])
 
 
-def motion_words(motion: Motion, ambiguous: frozenset[str], options: DragOptions, draws: Draws) -> str:
-    """Say what happens to a thing: "move the red car to the right"."""
-    thing = motion.before.thing
-    colour = thing.colour if draws.chance(options.say_colour) or thing.name in ambiguous else None
+def motion_words(
+    motion: Motion, noun: str, options: DragOptions, draws: Draws, *, plain: bool = False
+) -> str:
+    """Say what happens to a thing: "move the red car to the right".
+
+    Args:
+        motion: What happens.
+        noun: What to call the thing: "the red car".
+        options: How often what is said.
+        draws: Stream of the words.
+        plain: Whether the phrase must do as one clause of several, starting with its verb.
+    """
     say_amount, say_direction = draws.chance(options.say_amount), draws.chance(options.say_direction)
     if motion.operation == "move":
         bank = MOVE
@@ -186,7 +194,9 @@ def motion_words(motion: Motion, ambiguous: frozenset[str], options: DragOptions
         amount = f" by {abs(round(motion.amount))} degrees" if say_amount else ""
         if say_direction or say_amount:
             amount += pick_phrase(TURNS["left" if motion.amount > 0 else "right"], draws)
-    return pick_phrase(bank, draws).format(d=definite(thing.name, colour), a=amount)
+    if plain:
+        bank = tuple(phrase for phrase in bank if not phrase.startswith(_NO_CLAUSE))
+    return pick_phrase(bank, draws).format(d=noun, a=amount)
 
 
 def format_points(points: Sequence[DragLabel]) -> str:
