@@ -28,11 +28,11 @@ class EditPlan:
         others: Things that stay.
         removed: The thing that goes, or None.
         added: The thing that comes, or None.
-        say_removed_colour: Whether the words name the colour of the removed thing (always when the name
-            alone is not enough).
+        say_removed_colour: Whether the words name the colour of the removed thing where its name is
+            enough.
         say_added_colour: Whether the words name the colour of the added thing.
         predicate: Where the added thing lies from the first of `others`, or None.
-        say_anchor_colour: Whether the words name the colour of that other thing.
+        say_anchor_colour: Whether the words name the colour of that other thing where its name is enough.
         location: Part of the canvas where the added thing goes (one of `LOCATIONS`), or None.
     """
 
@@ -95,10 +95,10 @@ def plan_edit(operation: str, world: World, split: Split, background: str, draws
         others=tuple(others),
         removed=removed,
         added=added,
-        say_removed_colour=say_removed or _is_twin(removed, others),
+        say_removed_colour=say_removed,
         say_added_colour=say_added,
         predicate=predicate,
-        say_anchor_colour=say_anchor or (bool(others) and _is_twin(others[0], others[1:])),
+        say_anchor_colour=say_anchor,
         location=location,
     )
 
@@ -138,7 +138,3 @@ def _draw_where(operation: str, others: list[Thing], draws: Draws) -> tuple[Pred
     if not others:
         return None, location if style != "free" else None
     return (predicate if style == "relation" else None), (location if style == "location" else None)
-
-
-def _is_twin(thing: Thing | None, others: list[Thing]) -> bool:
-    return thing is not None and any(other.name == thing.name for other in others)

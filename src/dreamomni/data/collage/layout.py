@@ -48,6 +48,13 @@ class Spacing:
         )
 
 
+def lies_in(box: Box, location: str, canvas: Size, margin: float = 0.0) -> bool:
+    """Whether the centre of a box lies in a named part of the canvas or in a margin (fraction) around."""
+    x0, y0, x1, y1 = LOCATIONS[location]
+    x, y = (box.x0 + box.x1) / 2 / canvas.width, (box.y0 + box.y1) / 2 / canvas.height
+    return x0 - margin <= x <= x1 + margin and y0 - margin <= y <= y1 + margin
+
+
 def place_free(
     sides: Sequence[Size], canvas: Size, draws: Draws, spacing: Spacing, taken: Sequence[Box] = ()
 ) -> list[Box] | None:

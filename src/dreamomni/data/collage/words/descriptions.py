@@ -236,7 +236,7 @@ def description_templates() -> Iterator[str]:
 
 
 def location_of(group: Seen, size: Size) -> str | None:
-    """The named part of the canvas that holds the middle of a group and roughly each member, if there is one."""
+    """The named part of the canvas that holds the middle of a group and roughly each member."""
     x, y = group.centre[0] / size.width, group.centre[1] / size.height
     for name, (x0, y0, x1, y1) in LOCATIONS.items():
         if x0 <= x <= x1 and y0 <= y <= y1:

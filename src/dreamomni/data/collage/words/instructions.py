@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.edit_plans import EditPlan
 from dreamomni.data.collage.words.captions import RELATIONS
-from dreamomni.data.collage.words.lexicon import definite, indefinite
+from dreamomni.data.collage.words.lexicon import indefinite
 from dreamomni.data.collage.words.phrasing import finish, pick_phrase
 
 ADD: tuple[str, ...] = (
@@ -102,17 +102,21 @@ ANYWHERE: tuple[str, ...] = ("", " to the picture", " somewhere", " to the image
 _FRONTED = 0.08
 
 
-def write_instruction(plan: EditPlan, draws: Draws) -> str:
-    """Word an edit so that it fits exactly one thing in the source picture."""
-    removed = plan.removed and definite(
-        plan.removed.name, plan.removed.colour if plan.say_removed_colour else None
-    )
+def write_instruction(plan: EditPlan, removed: str | None, anchor: str | None, draws: Draws) -> str:
+    """Word an edit.
+
+    Args:
+        plan: What changes.
+        removed: Words that fit only the removed thing of the source picture ("the left star"), if one goes.
+        anchor: Words that fit only the thing that the place is seen from, if the place is said so.
+        draws: Stream of the words.
+    """
     added = plan.added and indefinite(plan.added.name, plan.added.colour if plan.say_added_colour else None)
     if plan.operation == "remove":
         return finish(pick_phrase(REMOVE, draws).format(d=removed), draws)
     if plan.operation == "replace":
         return finish(pick_phrase(REPLACE, draws).format(d=removed, x=added), draws)
-    where = _where(plan, draws)
+    where = _where(plan, anchor, draws)
     phrase = pick_phrase(ADD, draws)
     if where and draws.chance(_FRONTED):
         return finish(f"{where}, {phrase.format(x=added, where='')}", draws)
@@ -128,11 +132,9 @@ def instruction_templates() -> Iterator[str]:
         yield from phrases
 
 
-def _where(plan: EditPlan, draws: Draws) -> str:
+def _where(plan: EditPlan, anchor: str | None, draws: Draws) -> str:
     if plan.predicate is not None:
-        anchor = plan.others[0]
-        relation = pick_phrase(RELATIONS[plan.predicate], draws)
-        return f"{relation} {definite(anchor.name, anchor.colour if plan.say_anchor_colour else None)}"
+        return f"{pick_phrase(RELATIONS[plan.predicate], draws)} {anchor}"
     if plan.location is not None:
         return pick_phrase(WHERE[plan.location], draws)
     return ""

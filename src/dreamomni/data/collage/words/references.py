@@ -1,7 +1,7 @@
 """Which one? Noun phrases that fit exactly one thing of a picture, or exactly the things that are meant.
 
-Everything is read off labels, so a phrase is true of the pixels. A thing whose colour has no name may look like any
-colour, so it counts as a rival of every colour.
+Everything is read off labels, so a phrase is true of the pixels. A thing whose colour has no name may look like
+any colour, so it counts as a rival of every colour.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from dreamomni.data.collage.words.captions import RELATIONS
 from dreamomni.data.collage.words.instructions import WHERE
 from dreamomni.data.collage.words.lexicon import bare, counted, definite
 from dreamomni.data.collage.words.phrasing import pick_phrase
-from dreamomni.tasks.geometry import Size
+from dreamomni.tasks.geometry import Box, Size
 from dreamomni.tasks.sample import ObjectLabel
 
 By = Literal["name", "colour", "place", "size", "relation", "all of a name", "all of a colour"]
@@ -40,6 +40,7 @@ _LARGEST = ("the largest {n}", "the biggest {n}")
 _LARGER = ("the larger {n}", "the bigger {n}")
 _SMALLEST = ("the smallest {n}",)
 _SMALLER = ("the smaller {n}",)
+NEXT_TO: tuple[str, ...] = ("the {n} next to {a}", "the {n} beside {a}", "the {n} near {a}")
 ALL_NAMED: tuple[str, ...] = ("all {p}", "every {n}", "each {n}", "all the {p}", "all of the {p}")
 BOTH_NAMED: tuple[str, ...] = ("both {p}", "the two {p}", "all {p}", "every {n}")
 ALL_COLOURED: tuple[str, ...] = (
@@ -57,6 +58,7 @@ _SIZE_RATIO = 1.6
 _CLEAR = 0.85
 _UNCLEAR = 0.3
 _CELL_MARGIN = 0.06
+_NEAR = 0.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def short_reference(
     say_colour: bool = False,
     say_where: float = 0.0,
 ) -> str | None:
-    """Say which thing is meant as people do: by name or colour if that is enough, else by what tells it apart.
+    """Say which thing is meant: by name or colour if that is enough, else by what tells it apart.
 
     Args:
         label: The thing that is meant.
@@ -201,7 +203,7 @@ def reference_templates() -> Iterator[str]:
     """List every template, for the corpus of a tokenizer."""
     for _, many, two in _ENDS.values():
         yield from (*many, *two)
-    yield from (*_LARGEST, *_LARGER, *_SMALLEST, *_SMALLER, *ALL_NAMED, *BOTH_NAMED, *ALL_COLOURED)
+    yield from (*_LARGEST, *_LARGER, *_SMALLEST, *_SMALLER, *NEXT_TO, *ALL_NAMED, *BOTH_NAMED, *ALL_COLOURED)
 
 
 def _is_rival(other: ObjectLabel, name: str, colour: str | None) -> bool:
@@ -219,8 +221,11 @@ def _told_apart(
         margin = _END_MARGIN * size[axis]
         own = label.box.centre[axis]
         if all(sign * (own - rival.box.centre[axis]) > margin for rival in rivals):
+            half = sign * (own - size[axis] / 2) > 0
             for phrase in (*two_phrases, *many_phrases) if two else many_phrases:
-                yield phrase.format(n=noun), "place"
+                # "On the left" is also said of the canvas, so it must be true there.
+                if half or not phrase.startswith("the {n} "):
+                    yield phrase.format(n=noun), "place"
     location = locate(label, size)
     if location is not None and not any(_near_cell(rival, location, size) for rival in rivals):
         for phrase in WHERE[location]:
@@ -237,6 +242,12 @@ def _told_apart(
             continue
         if _is_rival(label, anchor.name, None) or anchor.kind == "text":
             continue
+        reach = _NEAR * min(size)
+        if _gap(label.box, anchor.box) <= reach and all(
+            _gap(rival.box, anchor.box) > 3 * reach for rival in rivals
+        ):
+            for phrase in NEXT_TO:
+                yield phrase.format(n=noun, a=definite(anchor.name)), "relation"
         own_cosines = cosines(label.box, anchor.box)
         for predicate in PREDICATES:
             if own_cosines[predicate] > _CLEAR and all(
@@ -244,6 +255,12 @@ def _told_apart(
             ):
                 for phrase in RELATIONS[predicate]:
                     yield f"the {noun} {phrase} {definite(anchor.name)}", "relation"
+
+
+def _gap(first: Box, second: Box) -> float:
+    """Empty pixels between two boxes along the longer way; 0 when they touch."""
+    across = max(first.x0 - second.x1, second.x0 - first.x1, 0)
+    return float(max(across, first.y0 - second.y1, second.y0 - first.y1))
 
 
 def _near_cell(label: ObjectLabel, location: str, size: Size) -> bool:
