@@ -1,7 +1,6 @@
 """Free scenes for tasks whose words follow the picture: which things, how they look, where they stand."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.families.family import Context
@@ -50,38 +49,6 @@ def draw_companions(context: Context, names: Sequence[str], count: int, draws: D
     return more
 
 
-def draw_coloured(
-    context: Context,
-    name: str,
-    backgrounds: Iterable[str],
-    draws: Draws,
-    *,
-    kind: ThingKind = "sticker",
-    unlike: Iterable[str | None] = (),
-    like: str | None = None,
-) -> Thing | None:
-    """Draw a thing of this name, as training may show it, that can be told from every one of the backgrounds.
-
-    Args:
-        context: The world.
-        name: What it is.
-        backgrounds: Names of their colours.
-        draws: Stream of the things.
-        kind: Where its pixels come from.
-        unlike: Colours that it may not have.
-        like: The colour to take where it may be had.
-    """
-    world = context.world
-    first, *rest = backgrounds
-    barred = {colour for colour in unlike if colour is not None}
-    for other in rest:
-        barred |= set(world.colours) - set(world.colours_of(name, other))
-    thing = world.draw_thing(name, first, draws, kind=kind, unlike=tuple(sorted(barred)))
-    if thing is None or like is None or thing.asset or like in barred:
-        return thing  # an asset of a library shows the colour that it has
-    return replace(thing, colour=like) if like in world.colours_of(name, first) else thing
-
-
 def draw_things(
     context: Context,
     backgrounds: Sequence[str],
@@ -119,8 +86,10 @@ def draw_things(
         names += [names[0]] * (copies - 1)
     things: list[Thing] = []
     for name in names:
-        like = things[0].colour if things and draws.chance(same_colour) else None
-        thing = draw_coloured(context, name, backgrounds, draws, kind=kind, like=like)
+        thing = None
+        if things and draws.chance(same_colour) and things[0].colour is not None:
+            thing = context.world.thing_in(name, things[0].colour, backgrounds, draws, kind=kind)
+        thing = thing or context.world.draw_thing(name, backgrounds, draws, kind=kind)
         if thing is None:
             return None
         things.append(thing)

@@ -2,25 +2,42 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any, get_args
 
-from dreamomni.data.collage.assets import StickerPack
-from dreamomni.data.collage.backgrounds import draw_background
+from dreamomni.data.collage.assets import AssetCatalogue, AssetInfo, StickerPack
+from dreamomni.data.collage.blending import draw_blend
 from dreamomni.data.collage.draws import Draws
+from dreamomni.data.collage.families.control import ControlFamily
+from dreamomni.data.collage.families.combined import CombinedFamily
+from dreamomni.data.collage.families.drag import DragFamily
 from dreamomni.data.collage.families.edit import EditFamily
 from dreamomni.data.collage.families.family import Context, Draft, Family, Slot
+from dreamomni.data.collage.families.inpaint import InpaintFamily
+from dreamomni.data.collage.families.perception import PerceptionFamily
+from dreamomni.data.collage.families.subject import SubjectFamily
 from dreamomni.data.collage.families.text_to_image import TextToImageFamily
-from dreamomni.data.collage.fonts import font_licence
+from dreamomni.data.collage.fonts import FONTS, font_licence
 from dreamomni.data.collage.labels import read_relations
+from dreamomni.data.collage.maps import Annotator, check_annotators
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.render import Renderer
-from dreamomni.data.collage.scene import BackgroundLook
+from dreamomni.data.collage.staging import draw_backdrop
 from dreamomni.data.collage.words.coverage import coverage
 from dreamomni.data.collage.world import Split, World
 from dreamomni.errors import ConfigError, DataError
 from dreamomni.tasks.sample import TrainingSample
 
-FAMILIES: tuple[Family, ...] = (TextToImageFamily(), EditFamily())
+FAMILIES: tuple[Family, ...] = (
+    TextToImageFamily(),
+    EditFamily(),
+    DragFamily(),
+    InpaintFamily(),
+    ControlFamily(),
+    SubjectFamily(),
+    PerceptionFamily(),
+    CombinedFamily(),
+)
 _FAMILY_OF = {kind: family for family in FAMILIES for kind in family.kinds}
 KINDS: tuple[str, ...] = tuple(_FAMILY_OF)
 """Every kind of sample that the engine makes."""
@@ -36,35 +53,58 @@ class CollageEngine:
         recipe: What to draw.
         split: "train" never shows a held-out combination, in source or target; "held_out" shows one wherever
             its kind can.
-        pack: Where stickers come from; the shipped pack by default.
+        pack: Where stickers come from, the shipped pack by default; or everything to draw from, instead of
+            the libraries that the recipe names.
+        annotators: The models that the recipe names for maps, as `data.annotators.load_annotators` gives them.
 
     Raises:
-        ConfigError: The recipe names something that does not exist, or a split has nothing to draw.
+        ConfigError: The recipe names something that does not exist, a split has nothing to draw, or the
+            annotators are not those of the recipe.
+        DataError: A library of the recipe is missing, damaged or of another version.
     """
 
     def __init__(
-        self, recipe: CollageRecipe, split: Split = "train", pack: StickerPack | None = None
+        self,
+        recipe: CollageRecipe,
+        split: Split = "train",
+        pack: StickerPack | AssetCatalogue | None = None,
+        annotators: Mapping[str, Annotator] | None = None,
     ) -> None:
         if split not in get_args(Split):
             raise ConfigError(f"there is no split {split!r}; the splits are {', '.join(get_args(Split))}")
         self.recipe = recipe
         self.split = split
-        self._pack = pack
-        used = pack or StickerPack.default()
-        self._world = World(recipe, used)
+        self._annotators = dict(annotators or {})
+        check_annotators(recipe.reference, self._annotators)
+        self._assets = pack if isinstance(pack, AssetCatalogue) else AssetCatalogue.open(recipe.assets, pack)
+        self._world = World(recipe, self._assets, split)
         self._world.check_split(split)
-        self._renderer = Renderer(used)
-        self._licences = {name: used.licence(name) for name in self._world.names}
-        self._context = Context(recipe, self._world, self._renderer, split)
+        self._renderer = Renderer(self._assets)
+        self._context = Context(recipe, self._world, self._renderer, split, self._annotators)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Workers rebuild their caches; drawn sprites are not worth sending.
-        return type(self), (self.recipe, self.split, self._pack)
+        return type(self), (self.recipe, self.split, self._assets, self._annotators)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every thing of the world."""
         return self._world.names
+
+    @property
+    def asset_digest(self) -> str:
+        """Hash (hex) of all assets; with the recipe, the seed and the split it says what a data set is."""
+        return self._assets.digest
+
+    @property
+    def asset_infos(self) -> tuple[AssetInfo, ...]:
+        """Every asset at hand, with the ids that samples carry."""
+        shown = [
+            replace(info, id=info.id if ":" in info.id else f"sticker:{info.id}")
+            for info in self._assets.assets()
+        ]
+        fonts = [AssetInfo(f"font:{font}", font, "font", font_licence(font)) for font in FONTS]
+        return (*shown, *fonts)
 
     @property
     def colours(self) -> Mapping[str, tuple[int, int, int]]:
@@ -93,12 +133,14 @@ class CollageEngine:
             kind = self.kind_of(seed, index)
         elif kind not in _FAMILY_OF:
             raise ConfigError(f"there is no kind of sample {kind!r}; the kinds are {', '.join(KINDS)}")
-        canvas = Draws(*self._path(seed, index), "canvas")
+        path = self._path(seed, index)
+        canvas = Draws(*path, "canvas")
         size = canvas.pick(self.recipe.size)
         background = draw_backdrop(self.recipe, self._world, canvas)
+        blend = draw_blend(self.recipe.blending, Draws(*path, "blend"))
         reasons: Counter[str] = Counter()
         for attempt in range(_ATTEMPTS):
-            slot = Slot(kind, size, background, self._path(seed, index), attempt)
+            slot = Slot(kind, size, background, path, attempt, blend)
             draft = _FAMILY_OF[kind].draw(self._context, slot)
             if isinstance(draft, Draft):
                 return self._finish(draft, slot, seed, index, reasons)
@@ -132,6 +174,7 @@ class CollageEngine:
     ) -> TrainingSample:
         details: dict[str, Any] = {
             "background": {"colour": slot.background.colour, "style": slot.background.style},
+            "blend": asdict(slot.blend),
             "split": self.split,
             "attempts": slot.attempt + 1,
             "rejected": dict(sorted(reasons.items())),
@@ -162,18 +205,8 @@ class CollageEngine:
         found = {_LICENCE}
         for asset in assets:
             kind, _, name = asset.partition(":")
-            if kind == "sticker":
-                found.add(self._licences[name])
-            elif kind == "font":
-                found.add(font_licence(name))
+            found.add(font_licence(name) if kind == "font" else self._assets.info(asset).licence)
         return tuple(sorted(found))
-
-
-def draw_backdrop(recipe: CollageRecipe, world: World, draws: Draws) -> BackgroundLook:
-    """Draw the background of a canvas."""
-    colour = draws.pick(tuple(world.backgrounds))
-    style = draws.weighted(recipe.background_styles)
-    return draw_background(style, colour, world.backgrounds[colour], draws)
 
 
 class RejectedSampleError(DataError):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamomni.data.collage.draws import Draws
+from dreamomni.data.collage.maps import Annotator
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.render import Renderer
 from dreamomni.data.collage.scene import BackgroundLook, BlendLook, Placed, Scene
@@ -24,6 +25,8 @@ class Context:
     world: World
     renderer: Renderer
     split: Split
+    annotators: Mapping[str, Annotator] = field(default_factory=dict)
+    """Models that make maps ("depth", "segmentation"), where the recipe names some."""
 
 
 @dataclass(frozen=True, slots=True)

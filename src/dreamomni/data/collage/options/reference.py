@@ -31,10 +31,7 @@ class ReferenceOptions(StrictConfig):
         second_subject: How often a source gives a second thing to the target, where it has one.
         max_subjects: Most things in the target.
         source_sizes: Canvases of the sources, drawn for each; empty means that of the target.
-        source_object_size: Smallest and largest longest side of things in a source, as a fraction of its
-            shorter side.
-        scale: Smallest and largest change of size from the source to the target, as a fraction of the
-            shorter side.
+        scale: Smallest and largest change of a subject's share of the shorter side, from source to target.
         turn: How often a subject is turned on its way to the target.
         max_turn: Largest such turn in degrees either way.
         say_change: How often words say that a subject is much larger or smaller than in its source.
@@ -56,7 +53,6 @@ class ReferenceOptions(StrictConfig):
     second_subject: _Fraction = 0.3
     max_subjects: Annotated[int, Field(ge=1, le=8)] = 5
     source_sizes: tuple[Size, ...] = ()
-    source_object_size: tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(le=1.0)]] = (0.28, 0.5)
     scale: tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(le=4.0)]] = (0.65, 1.3)
     turn: _Fraction = 0.3
     max_turn: Annotated[float, Field(ge=0.0, le=180.0)] = 30.0
@@ -65,7 +61,7 @@ class ReferenceOptions(StrictConfig):
 
     @model_validator(mode="after")
     def _check_ranges(self) -> "ReferenceOptions":
-        for name in ("canny_low", "canny_ratio", "source_objects", "source_object_size", "scale"):
+        for name in ("canny_low", "canny_ratio", "source_objects", "scale"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must be [smallest, largest], not [{low}, {high}]")
@@ -77,6 +73,11 @@ class ReferenceOptions(StrictConfig):
                 raise ValueError(f"{name} must give weights to numbers from 1 to {most}")
             if not sum(weights.values()) > 0:
                 raise ValueError(f"{name} needs at least one weight above 0")
+        most_sources = max(number for number, weight in self.num_sources.items() if weight > 0)
+        if most_sources > self.max_subjects:
+            raise ValueError(
+                f"max_subjects is {self.max_subjects}, but each of {most_sources} sources gives a subject"
+            )
         for size in self.source_sizes:
             if min(size) < 32 or max(size) > 4096 or max(size) > 4 * min(size):
                 raise ValueError(f"a source of {size} is outside 32x32 to 4096x4096, or longer than 4:1")
