@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from dreamomni.config import StrictConfig
 from dreamomni.data.collage.options.blending import BlendingOptions
+from dreamomni.data.collage.options.combined import CombinedOptions
 from dreamomni.data.collage.options.drag import DragOptions
 from dreamomni.data.collage.options.edit import EditOptions
 from dreamomni.data.collage.options.inpaint import InpaintOptions
@@ -97,6 +98,7 @@ class CollageRecipe(StrictConfig):
         drag: Options of that family.
         reference: Options of that family.
         perception: Options of that family.
+        combined: Options of that family.
     """
 
     version: Literal[1] = 1
@@ -138,6 +140,7 @@ class CollageRecipe(StrictConfig):
     drag: DragOptions = DragOptions()
     reference: ReferenceOptions = ReferenceOptions()
     perception: PerceptionOptions = PerceptionOptions()
+    combined: CombinedOptions = CombinedOptions()
 
     @field_validator("size")
     @classmethod
