@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from dreamomni.cli.data import sample, view
+from dreamomni.cli.data import generate, sample, view
 
-ACTIONS = (sample, view)
+ACTIONS = (sample, generate, view)
 
 
 def add_parser(verbs: Any) -> None:
