@@ -1,0 +1,189 @@
+"""One sample as an auditor sees it: pictures with their masks, and what the details promise."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamomni.tasks.sample import ObjectLabel, TrainingSample
+
+Mask = npt.NDArray[np.bool_]
+Bounds = tuple[int, int, int, int]
+
+ONE_PICTURE = frozenset({"edit", "inpaint", "outpaint", "drag", "control", "segment", "detect"})
+"""Tasks whose image 1 has the size of the target."""
+
+
+class MissingError(Exception):
+    """The details lack what their task promises; the message says what."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture of a sample.
+
+    Attributes:
+        title: "target" or "image 1", "image 2", ...
+        pixels: uint8 (H, W, 3).
+        ids: (H, W) instance numbers, or None where the picture shows no instances.
+        labels: What the sample says is there.
+    """
+
+    title: str
+    pixels: np.ndarray
+    ids: np.ndarray | None
+    labels: tuple[ObjectLabel, ...]
+
+    @cached_property
+    def areas(self) -> dict[int, int]:
+        """Visible pixels of every instance in the id map."""
+        if self.ids is None:
+            return {}
+        counts = np.bincount(self.ids.ravel())
+        return {number: int(count) for number, count in enumerate(counts) if number > 0 and count > 0}
+
+    @cached_property
+    def by_id(self) -> dict[int, ObjectLabel]:
+        """Labels by instance number."""
+        return {label.instance_id: label for label in self.labels}
+
+    def mask(self, instance_id: int) -> Mask:
+        """Visible pixels of an instance, bool (H, W)."""
+        if self.ids is None:
+            raise MissingError(f"{self.title} has no id map")
+        return np.asarray(self.ids == instance_id)
+
+    def named(self, name: str, colour: str | None = None) -> list[ObjectLabel]:
+        """Labels with a name, and a colour where one is given."""
+        return [
+            label
+            for label in self.labels
+            if label.name == name and (colour is None or label.colour == colour) and label.kind != "text"
+        ]
+
+
+def bounds(mask: Mask) -> Bounds | None:
+    """Smallest half-open box (x0, y0, x1, y1) around the pixels of a mask, None when it is empty."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if columns.size == 0:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What words may mean: the definitions that engine and auditor share.
+
+    Attributes:
+        names: Nouns of things that may be spoken of.
+        colours: Colour words of things with their sRGB values.
+        backgrounds: Colour words of backgrounds.
+    """
+
+    names: frozenset[str] = frozenset()
+    colours: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    backgrounds: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One edit as the details tell it: (name, colour) of what goes and comes, and where."""
+
+    operation: str
+    removed: tuple[str, str | None] | None
+    added: tuple[str, str | None] | None
+    location: str | None
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A sample with everything that several checks derive from it.
+
+    Attributes:
+        sample: The sample.
+        vocabulary: What words may mean.
+        held_out: (salt, fraction) of the recipe's rule, where it is known.
+    """
+
+    sample: TrainingSample
+    vocabulary: Vocabulary
+    held_out: tuple[str, float] | None = None
+
+    @cached_property
+    def target(self) -> View:
+        """The target."""
+        return View("target", self.sample.target, self.sample.ids, self.sample.objects)
+
+    @cached_property
+    def images(self) -> tuple[View, ...]:
+        """The input images."""
+        sample = self.sample
+        ids: Sequence[np.ndarray | None] = sample.image_ids or (None,) * len(sample.images)
+        labels: Sequence[tuple[ObjectLabel, ...]] = sample.image_objects or ((),) * len(sample.images)
+        return tuple(
+            View(f"image {number}", pixels, id_map, tuple(objects))
+            for number, (pixels, id_map, objects) in enumerate(
+                zip(sample.images, ids, labels, strict=True), start=1
+            )
+        )
+
+    @property
+    def views(self) -> Iterator[View]:
+        """All pictures: the target, then the images."""
+        yield self.target
+        yield from self.images
+
+    @property
+    def source(self) -> View:
+        """Image 1."""
+        if not self.images:
+            raise MissingError("there is no image 1")
+        return self.images[0]
+
+    @cached_property
+    def difference(self) -> Mask:
+        """Pixels of image 1 and target that differ in any channel, bool (H, W)."""
+        return np.asarray((self.source.pixels != self.sample.target).any(axis=2))
+
+    @cached_property
+    def mask(self) -> Mask:
+        """White pixels of the sample's mask, bool (H, W)."""
+        if self.sample.mask is None:
+            raise MissingError("there is no mask")
+        return np.asarray(self.sample.mask == 255)
+
+    @cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """Every edit of the sample, in order."""
+        details = self.sample.details
+        records = details.get("operations")
+        if records is None:
+            records = [details] if details.get("operation") is not None else []
+        return tuple(
+            Operation(
+                str(record["operation"]),
+                _thing(record.get("removed")),
+                _thing(record.get("added")),
+                record.get("location"),
+                record,
+            )
+            for record in records
+        )
+
+    def detail(self, name: str) -> Any:
+        """Return a value that the task's details must have.
+
+        Raises:
+            MissingError: They lack it.
+        """
+        if self.sample.details.get(name) is None:
+            raise MissingError(f"details lack {name!r}")
+        return self.sample.details[name]
+
+
+def _thing(record: Any) -> tuple[str, str | None] | None:
+    return None if record is None else (str(record["name"]), record["colour"])

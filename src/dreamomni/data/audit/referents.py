@@ -1,0 +1,122 @@
+"""Which things of a picture a noun phrase means, by pixels."""
+
+from collections.abc import Callable, Sequence
+
+from dreamomni.data.audit.facts import View
+from dreamomni.data.audit.labels import directions
+from dreamomni.data.audit.nouns import ANYTHING
+from dreamomni.data.audit.sentences import Claim, Sentence
+from dreamomni.tasks.sample import ObjectLabel
+
+_CLEAR = 0.05
+"""How far apart, as a part of the canvas, things must be to be told apart by where they are."""
+_LARGER = 1.3
+_PLACES = {
+    "upper left": (0.0, 0.0, 0.5, 0.5),
+    "upper right": (0.5, 0.0, 1.0, 0.5),
+    "lower left": (0.0, 0.5, 0.5, 1.0),
+    "lower right": (0.5, 0.5, 1.0, 1.0),
+    "top": (0.0, 0.0, 1.0, 0.5),
+    "bottom": (0.0, 0.5, 1.0, 1.0),
+    "left": (0.0, 0.0, 0.5, 1.0),
+    "right": (0.5, 0.0, 1.0, 1.0),
+    "center": (0.25, 0.25, 0.75, 0.75),
+}
+"""Where the centre of a thing must be, as fractions (x0, y0, x1, y1)."""
+
+
+def named(view: View, name: str, colour: str | None) -> list[ObjectLabel]:
+    """Labels that a noun with a colour may mean: "balloon" may mean a "hot air balloon" too."""
+    return [
+        label
+        for label in view.labels
+        if label.kind != "text"
+        and (name == ANYTHING or label.name == name or label.name.endswith(f" {name}"))
+        and (colour is None or label.colour == colour)
+    ]
+
+
+def referents(view: View, sentence: Sentence, number: int) -> list[ObjectLabel]:
+    """Things of a picture that a noun phrase means, with all that the sentence says to tell them apart."""
+    phrase = sentence.phrases[number]
+    found = named(view, phrase.name, phrase.colour)
+    if phrase.selector is not None:
+        found = _selected(view, found, phrase.selector)
+    if phrase.count is None or len(found) <= phrase.count:
+        return found
+    for claim in sentence.claims:
+        if claim.subject != number or len(found) <= phrase.count:
+            continue
+        if claim.object is None:
+            there = [label for label in found if in_place(view, label, claim.predicate)]
+            found = there if len(there) == 1 else _selected(view, found, claim.predicate)
+        else:
+            anchors = referents(view, sentence, claim.object)
+            found = [
+                label
+                for label in found
+                if all(claim.predicate in directions(view, label, anchor) for anchor in anchors)
+            ]
+    return found
+
+
+def meant(view: View, sentence: Sentence) -> list[ObjectLabel]:
+    """All things that definite phrases point at, but for those that others are seen from."""
+    anchors = {claim.object for claim in sentence.claims}
+    return [
+        label
+        for number, phrase in enumerate(sentence.phrases)
+        if phrase.definite and number not in anchors
+        for label in referents(view, sentence, number)
+    ]
+
+
+def holds(view: View, sentence: Sentence, claim: Claim) -> bool:
+    """Whether all things that a phrase names are in the place or relation that is claimed."""
+    subject = sentence.phrases[claim.subject]
+    first = named(view, subject.name, subject.colour)
+    if claim.object is None:
+        wanted = subject.count or len(first)
+        return sum(in_place(view, label, claim.predicate) for label in first) >= wanted > 0
+    other = sentence.phrases[claim.object]
+    second = named(view, other.name, other.colour)
+    if other.definite and other.count is not None and len(second) > other.count:
+        second = referents(view, sentence, claim.object)
+    return bool(first and second) and all(
+        claim.predicate in directions(view, one, two) for one in first for two in second if one is not two
+    )
+
+
+def in_place(view: View, label: ObjectLabel, place: str) -> bool:
+    """Whether the centre of a label's box lies in a named part of the picture."""
+    x, y = _centre(view, label)
+    x0, y0, x1, y1 = _PLACES[place]
+    return x0 <= x <= x1 and y0 <= y <= y1
+
+
+def _centre(view: View, label: ObjectLabel) -> tuple[float, float]:
+    height, width = view.pixels.shape[:2]
+    x0, y0, x1, y1 = label.box
+    return (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
+
+
+def _selected(view: View, labels: Sequence[ObjectLabel], selector: str) -> list[ObjectLabel]:
+    """The one that is furthest to a side, or the largest or smallest; none where it is not clear."""
+    measures: dict[str, Callable[[ObjectLabel], float]] = {
+        "left": lambda label: -_centre(view, label)[0],
+        "right": lambda label: _centre(view, label)[0],
+        "top": lambda label: -_centre(view, label)[1],
+        "bottom": lambda label: _centre(view, label)[1],
+    }
+    if len(labels) < 2:
+        return list(labels)
+    if selector in measures:
+        measure = measures[selector]
+        first, second = sorted(labels, key=measure, reverse=True)[:2]
+        return [first] if measure(first) - measure(second) >= _CLEAR else []
+    if selector in ("large", "small"):
+        areas = [(view.areas.get(label.instance_id, 0), label) for label in labels]
+        areas.sort(key=lambda pair: pair[0], reverse=selector == "large")
+        (one, label), (two, _) = areas[:2]
+        return [label] if max(one, two) >= _LARGER * max(min(one, two), 1) else []
+    return []
