@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from dreamomni.cli.data import generate, sample, view
+from dreamomni.cli.data import audit, generate, sample, view
 
-ACTIONS = (sample, generate, view)
+ACTIONS = (sample, generate, audit, view)
 
 
 def add_parser(verbs: Any) -> None:
