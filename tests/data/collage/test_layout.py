@@ -47,7 +47,7 @@ def test_overlap_stays_below_its_limit(boxes: list[Size], canvas: Size, limit: f
 def test_related_groups_lie_clearly(
     subjects: list[Size], others: list[Size], predicate: str, canvas: Size, seed: int
 ) -> None:
-    result = place_related(subjects, predicate, others, canvas, Draws(seed, "related"), 2.0)
+    result = place_related(subjects, predicate, others, canvas, Draws(seed, "related"), Spacing(2.0))
     if result is None:
         return
     first, second = result
@@ -70,7 +70,9 @@ def test_related_groups_lie_clearly(
 
 def test_two_small_boxes_always_find_a_relation() -> None:
     for seed, predicate in enumerate(PREDICATES * 10):
-        assert place_related([Size(20, 20)], predicate, [Size(20, 20)], Size(64, 64), Draws(seed, "x"), 2.0)
+        assert place_related(
+            [Size(20, 20)], predicate, [Size(20, 20)], Size(64, 64), Draws(seed, "x"), Spacing(2.0)
+        )
 
 
 @given(sides, st.sampled_from(sorted(LOCATIONS)), canvases, st.integers(0, 10**6))
@@ -87,5 +89,8 @@ def test_named_cells_hold_the_centre(side: Size, location: str, canvas: Size, se
 
 def test_what_does_not_fit_is_refused() -> None:
     assert place_free([Size(70, 10)], Size(64, 64), Draws(0, "x"), Spacing(0)) is None
-    assert place_related([Size(40, 40)], "above", [Size(40, 40)], Size(64, 64), Draws(0, "x"), 0.0) is None
+    assert (
+        place_related([Size(40, 40)], "above", [Size(40, 40)], Size(64, 64), Draws(0, "x"), Spacing(0.0))
+        is None
+    )
     assert place_at(Size(60, 60), "upper left", Size(64, 64), Draws(0, "x")) is None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.labels import Predicate, cosines
+from dreamomni.data.collage.slots import place_at_slot, place_in_slots, relate_in_slots
 from dreamomni.tasks.geometry import Box, Size
 
 _TRIES = 24
@@ -27,10 +28,18 @@ LOCATIONS: dict[str, tuple[float, float, float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Spacing:
-    """How close boxes may come: `gap` in pixels, or an overlap as a part of the smaller box."""
+    """How boxes may stand: `gap` pixels apart, or with an overlap as a part of the smaller box.
+
+    Attributes:
+        gap: Distance kept in pixels, when no overlap is allowed.
+        max_overlap: Largest part of the smaller box that another may cover.
+        jitter: None: anywhere. A number: in the cells of a grid, at most this fraction of the shorter side of
+            the canvas off their middles.
+    """
 
     gap: float
     max_overlap: float = 0.0
+    jitter: float | None = None
 
     def allows(self, first: Box, second: Box) -> bool:
         """Say whether two boxes may both stay where they are."""
@@ -70,6 +79,8 @@ def place_free(
     Returns:
         One box for each of `sides`, or None when no room was found.
     """
+    if spacing.jitter is not None:
+        return place_in_slots(sides, canvas, draws, spacing.allows, spacing.jitter, taken)
     placed: list[Box] = []
     for side in sides:
         room_x, room_y = canvas.width - side.width, canvas.height - side.height
@@ -133,7 +144,8 @@ def place_related(
     others: Sequence[Size],
     canvas: Size,
     draws: Draws,
-    gap: float,
+    spacing: Spacing,
+    spare: int = 0,
 ) -> tuple[list[Box], list[Box]] | None:
     """Place two groups so that every subject clearly lies in a direction from every other.
 
@@ -145,11 +157,19 @@ def place_related(
         others: Sizes of the things they are related to.
         canvas: Size of the canvas.
         draws: Stream of the layout.
-        gap: Distance kept between boxes in pixels.
+        spacing: How close boxes may come.
+        spare: How many more things must find room afterwards.
 
     Returns:
         The boxes of the subjects and of the others, or None when they do not fit or do not lie clearly.
     """
+    alone = len(subjects) == len(others) == 1
+    needed = _CLEAR_COSINE_ALONE if alone else _CLEAR_COSINE_GROUP
+    if spacing.jitter is not None:
+        return relate_in_slots(
+            subjects, predicate, others, canvas, draws, spacing.jitter, spacing.allows, needed, spare
+        )
+    gap = spacing.gap
     vertical = predicate in ("above", "below")
     subjects_first = predicate in ("above", "left of")
     first, second = (subjects, others) if subjects_first else (others, subjects)
@@ -159,8 +179,6 @@ def place_related(
     slack = length - gap - reach[0] - reach[1]
     if slack < 0:
         return None
-    alone = len(first) == len(second) == 1
-    needed = _CLEAR_COSINE_ALONE if alone else _CLEAR_COSINE_GROUP
     for _ in range(_TRIES):
         border = reach[0] + draws.uniform(0.0, slack)
         one = _fill_band(first_sides, 0.0, border, breadth, draws, gap)
@@ -175,7 +193,9 @@ def place_related(
     return None
 
 
-def place_at(side: Size, location: str, canvas: Size, draws: Draws) -> Box | None:
+def place_at(
+    side: Size, location: str, canvas: Size, draws: Draws, jitter: float | None = None
+) -> Box | None:
     """Place one box so that its centre lies in a named cell of the canvas.
 
     Args:
@@ -183,10 +203,13 @@ def place_at(side: Size, location: str, canvas: Size, draws: Draws) -> Box | Non
         location: One of `LOCATIONS`.
         canvas: Size of the canvas.
         draws: Stream of the layout.
+        jitter: See `Spacing`.
 
     Returns:
         The box, or None when it is too large for that cell.
     """
+    if jitter is not None:
+        return place_at_slot(side, LOCATIONS[location], canvas, draws, jitter)
     x0, y0, x1, y1 = LOCATIONS[location]
     low_x = max(0.0, x0 * canvas.width - side.width / 2)
     high_x = min(canvas.width - side.width, x1 * canvas.width - side.width / 2)

@@ -85,6 +85,9 @@ class CollageRecipe(StrictConfig):
             the shorter side of the canvas. Scenes with more objects than the largest key use the last row.
         max_angle: Largest rotation of a thing, in degrees either way.
         max_overlap: Largest part of the smaller of two boxes that may be covered by the other.
+        arrangement: "free": anywhere. "slots": in the cells of a grid, near their middles, so that there are
+            few layouts.
+        jitter: Largest distance from the middle of a cell, as a fraction of the shorter side.
         gap: Distance kept between boxes when `max_overlap` is 0, as a fraction of the shorter side.
         min_contrast: Smallest CIE76 distance of a thing's colour from the colours of the background.
         max_count: Largest number that "counting" asks for.
@@ -127,6 +130,8 @@ class CollageRecipe(StrictConfig):
     }
     max_angle: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
     max_overlap: Fraction = 0.0
+    arrangement: Literal["free", "slots"] = "free"
+    jitter: Fraction = 0.03
     gap: Fraction = 0.02
     min_contrast: Annotated[float, Field(ge=0.0, le=100.0)] = 30.0
     max_count: Annotated[int, Field(ge=1, le=6)] = 4

@@ -8,17 +8,19 @@ from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.edit_plans import EditPlan
 from dreamomni.data.collage.layout import Spacing, place_at, place_clusters, place_free, place_related
 from dreamomni.data.collage.multi_edit_plans import MultiEditPlan
-from dreamomni.data.collage.plans import Group, TextToImagePlan
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.render import Renderer, Sprite
 from dreamomni.data.collage.scene import BackgroundLook, BlendLook, Look, Placed, Scene, Thing
+from dreamomni.data.collage.scene_plans import Group, TextToImagePlan
 from dreamomni.data.collage.world import World
 from dreamomni.tasks.geometry import Box, Size
 
-_TEXT_HEIGHT = (0.1, 0.24)
 _TEXT_MAX_WIDTH = 0.92
 _MIN_TEXT_PX = 5
 _MIN_THING_PX = 8
+# Longest side of a plate, as a fraction of the shorter side of the canvas, and how much of it words may fill.
+_PLATE_SIDE = (0.5, 0.92)
+_PLATE_ROOM = {"rectangle": (0.86, 0.72), "square": (0.84, 0.7), "circle": (0.74, 0.5), "oval": (0.74, 0.5)}
 _UNBLENDED = BlendLook()
 
 
@@ -48,6 +50,8 @@ def stage_text_to_image(
     blend: BlendLook = _UNBLENDED,
 ) -> Stage | None:
     """Give sizes and places to a text-to-image plan, or None when they were not found."""
+    if plan.on_plate:
+        return _stage_plate(plan, world, renderer, size, background, looks, layout, blend)
     total = sum(group.count for group in plan.groups)
     groups = [_group_looks(group, plan, total, world, renderer, size, looks) for group in plan.groups]
     flat = [look for members in groups for look in members]
@@ -61,11 +65,13 @@ def stage_text_to_image(
         clusters = [[next(rest) for _ in members] for members in groups]
         together = place_clusters(clusters, size, layout, spacing)
         boxes = together and [box for members in together for box in members]
+    elif plan.form == "placed":
+        boxes = _place_named(plan, sides, size, layout, spacing)
     elif plan.predicate is None:
         boxes = place_free(sides, size, layout, spacing)
     else:
         num = plan.groups[0].count
-        related = place_related(sides[:num], plan.predicate, sides[num:], size, layout, spacing.gap)
+        related = place_related(sides[:num], plan.predicate, sides[num:], size, layout, spacing)
         boxes = related and [*related[0], *related[1]]
     if boxes is None:
         return None
@@ -89,15 +95,66 @@ def _group_looks(
     looks: Draws,
 ) -> list[Look]:
     if group.thing.kind == "text":
-        return [_text_look(group.thing, group.font, world, renderer, size, looks)]
+        return [_text_look(group, world, renderer, size, looks)]
+    if group.size:
+        low, high = getattr(world.recipe.text_to_image, group.size)
+        look = draw_look(group.thing, total, world, size, looks)
+        return [replace(look, size=max(1, round(looks.uniform(low, high) * min(size))))]
     if plan.form == "description":
         # Equal things of one size, smaller where the recipe's table ends before their number.
         look = draw_look(group.thing, total, world, size, looks)
-        side = max(
-            _MIN_THING_PX, round(look.size * min(1.0, (max(world.recipe.object_sizes) / total) ** 0.5))
-        )
-        return [replace(look, size=side) for _ in range(group.count)]
+        smaller = min(1.0, (max(world.recipe.object_sizes) / total) ** 0.5)
+        look = replace(look, size=max(_MIN_THING_PX, round(look.size * smaller)))
+        return [look] * group.count
     return [draw_look(group.thing, total, world, size, looks) for _ in range(group.count)]
+
+
+def _place_named(
+    plan: TextToImagePlan, sides: Sequence[Size], canvas: Size, layout: Draws, spacing: Spacing
+) -> list[Box] | None:
+    """A place for each group in the part of the canvas that the words name."""
+    boxes: list[Box] = []
+    for group, side in zip(plan.groups, sides, strict=True):
+        assert group.location is not None
+        box = place_at(side, group.location, canvas, layout)
+        if box is None or not all(spacing.allows(box, other) for other in boxes):
+            return None
+        boxes.append(box)
+    return boxes
+
+
+def _stage_plate(
+    plan: TextToImagePlan,
+    world: World,
+    renderer: Renderer,
+    size: Size,
+    background: BackgroundLook,
+    looks: Draws,
+    layout: Draws,
+    blend: BlendLook,
+) -> Stage | None:
+    """Words in the middle of a shape, as large as they may be there or smaller."""
+    words, plate = plan.groups
+    side = round(looks.uniform(*_PLATE_SIDE) * min(size))
+    ground = Look("shape", plate.thing.name, world.rgb_of(plate.thing), side)
+    whole = side_of(renderer.sprite(ground))
+    boxes = place_free([whole], size, layout, spacing_of(world, size))
+    if boxes is None:
+        return None
+    across, down = _PLATE_ROOM[plate.thing.name]
+    room = Size(int(whole.width * across), int(whole.height * down))
+    look = _fitted(_text_look(words, world, renderer, size, looks), room, renderer)
+    if look is None:
+        return None
+    extent = side_of(renderer.sprite(look))
+    x = boxes[0].x0 + (whole.width - extent.width) // 2
+    y = boxes[0].y0 + (whole.height - extent.height) // 2
+    placed = (
+        Placed(1, plate.thing, ground, boxes[0].x0, boxes[0].y0),
+        Placed(2, words.thing, look, x, y),
+    )
+    scene = Scene(size, background, placed, blend)
+    return Stage(plan, scene, scene)
 
 
 def stage_edit(
@@ -223,11 +280,11 @@ def _place_edit(
 ) -> list[Box] | None:
     """Boxes of the slot and of the others, in this order."""
     if plan.predicate is not None:
-        related = place_related([slot], plan.predicate, sides[:1], canvas, layout, spacing.gap)
+        related = place_related([slot], plan.predicate, sides[:1], canvas, layout, spacing, len(sides) - 1)
         fixed = related and [*related[0], *related[1]]
         rest = sides[1:]
     elif plan.location is not None:
-        box = place_at(slot, plan.location, canvas, layout)
+        box = place_at(slot, plan.location, canvas, layout, spacing.jitter)
         fixed = box and [box]
         rest = sides
     else:
@@ -266,19 +323,28 @@ def draw_look(thing: Thing, total: int, world: World, canvas: Size, looks: Draws
     )
 
 
-def _text_look(thing: Thing, font: str, world: World, renderer: Renderer, canvas: Size, looks: Draws) -> Look:
-    height = max(_MIN_TEXT_PX, round(looks.uniform(*_TEXT_HEIGHT) * canvas.height))
-    look = Look("text", thing.name, world.rgb_of(thing), height, font=font)
-    width = renderer.sprite(look).width
-    room = _TEXT_MAX_WIDTH * canvas.width
-    if width > room:
-        look = replace(look, size=max(_MIN_TEXT_PX - 1, int(height * room / width)))
-    return look
+def _text_look(group: Group, world: World, renderer: Renderer, canvas: Size, looks: Draws) -> Look:
+    low, high = world.recipe.text_to_image.text_height
+    height = max(_MIN_TEXT_PX, round(looks.uniform(low, high) * min(canvas)))
+    look = Look("text", "\n".join(group.lines), world.rgb_of(group.thing), height, font=group.font)
+    room = Size(int(_TEXT_MAX_WIDTH * canvas.width), int(_TEXT_MAX_WIDTH * canvas.height))
+    return _fitted(look, room, renderer) or replace(look, size=_MIN_TEXT_PX - 1)
+
+
+def _fitted(look: Look, room: Size, renderer: Renderer) -> Look | None:
+    """The same words no larger than they are and no larger than a room; None when they could not be read."""
+    extent = side_of(renderer.sprite(look))
+    share = min(1.0, room.width / extent.width, room.height / extent.height)
+    # One pixel less, because the sides of letters are rounded.
+    height = look.size if share == 1.0 else int(look.size * share) - 1
+    return replace(look, size=height) if height >= _MIN_TEXT_PX else None
 
 
 def spacing_of(world: World, canvas: Size) -> Spacing:
     """How close the recipe lets boxes come on a canvas."""
-    return Spacing(world.recipe.gap * min(canvas), world.recipe.max_overlap)
+    recipe = world.recipe
+    jitter = recipe.jitter if recipe.arrangement == "slots" else None
+    return Spacing(recipe.gap * min(canvas), recipe.max_overlap, jitter)
 
 
 def side_of(sprite: Sprite) -> Size:

@@ -231,9 +231,7 @@ def _arrange_target(
     first = None
     if len(chosen) > 1 and layout.chance(_RELATED):
         one, two = order[:2]
-        first = place_related(
-            [sides[one]], layout.pick(PREDICATES), [sides[two]], canvas, layout, spacing.gap
-        )
+        first = place_related([sides[one]], layout.pick(PREDICATES), [sides[two]], canvas, layout, spacing)
     if first is None:
         boxes = place_free([sides[number] for number in order], canvas, layout, spacing)
     else:
