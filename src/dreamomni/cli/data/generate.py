@@ -22,8 +22,8 @@ def add_parser(actions: Any) -> None:
         "generate",
         help="Make a data set of tar shards from a recipe.",
         description=(
-            "Make webdataset shards, each with a parquet table and statistics. Stopped at any moment, the same "
-            "command goes on; the files are the same bytes for any number of workers, here or on a Ray cluster."
+            "Make webdataset shards, each with a parquet table and statistics. Stopped at any moment, the "
+            "same command goes on; the bytes are the same for any number of workers, here or on a cluster."
         ),
         epilog="example: dreamomni data generate mini-world --out out/shards --num-samples 10000 --workers 2",
     )

@@ -1,8 +1,8 @@
 """Pixels to bytes and back: lossless PNG at the speed of JPEG, one-bit masks, instance maps, JPEG.
 
-The PNG encoder is ours: one filter for the whole picture, then one pass of deflate by ISA-L (the `data` extra)
-or, without it, by zlib. Which encoder wrote a data set belongs to its identity, because the bytes differ although
-the pixels do not (`encoder_versions`).
+The PNG encoder is ours: one filter for the whole picture, then one pass of deflate by ISA-L (the `data`
+extra) or, without it, by zlib. Which encoder wrote a data set belongs to its identity, because the bytes
+differ although the pixels do not (`encoder_versions`).
 """
 
 import struct

@@ -1,9 +1,9 @@
 """What one sample is as files: pictures, instance maps, words, labels. Shards and loose files share this.
 
 Members, in this order: `target.png` (or `.jpg`), `image1.png` and on, `mask.png` (one bit), `ids.png`
-(instance numbers of the target), `ids1.png` and on (of the input images), `txt` (the instruction), `json` (all
-else). In a shard the JSON is flat: every value is a string or a number, and what has structure is JSON text
-inside a string. Readers that infer types from the first samples cannot otherwise take lists that may be empty.
+(instance numbers of the target), `ids1.png` and on (of the input images), `txt` (the instruction), `json`
+(all else). In a shard the JSON is flat: every value is a string or a number, and what has structure is JSON
+text inside a string. Readers that infer types from the first samples cannot take lists that may be empty.
 """
 
 import dataclasses
