@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from dreamomni.cli.data import audit, generate, sample, view
+from dreamomni.cli.data import assets, audit, coco, generate, sample, view
 
-ACTIONS = (sample, generate, audit, view)
+ACTIONS = (sample, generate, audit, view, assets, coco)
 
 
 def add_parser(verbs: Any) -> None:
