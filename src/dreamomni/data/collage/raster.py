@@ -76,7 +76,8 @@ def tinted(weight: npt.NDArray[np.uint8], colour: RGB, *, alpha: bool = False) -
     """
     # One pass for each channel and one to merge them: three times faster than a table of four channels.
     channels = [cv2.convertScaleAbs(weight, alpha=part / 255) for part in colour]
-    return np.asarray(cv2.merge((*channels, weight if alpha else np.zeros_like(weight))), dtype=np.uint8)
+    channels.append(weight if alpha else cv2.convertScaleAbs(weight, alpha=0.0))
+    return np.asarray(cv2.merge(channels), dtype=np.uint8)
 
 
 def load_layers(path: Path, svg: str, raster_px: int) -> Layers:

@@ -5,7 +5,7 @@ two OpenCV calls, rounded to nearest. At 512 px that is a tenth of the same in n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -35,12 +35,14 @@ class Picture:
         footprints: For each instance, its solid pixels had nothing covered it.
         windows: For each instance that reaches the canvas, the part of the canvas that its array covers; all
             of its visible pixels lie there.
+        edited: Of the second picture of a pair, all that may differ from the first; None may be everything.
     """
 
     pixels: npt.NDArray[np.uint8]
     ids: npt.NDArray[np.int16]
     footprints: dict[int, int]
     windows: dict[int, Box] = field(default_factory=dict)
+    edited: Box | None = None
 
 
 @dataclass(slots=True)
@@ -121,7 +123,32 @@ class Renderer:
         after = before.copy()
         self._draw_onto(before, source.placed[shared:])
         self._draw_onto(after, target.placed[shared:])
-        return before.finished(), after.finished()
+        edited = self._edited(source.placed[shared:], target.placed[shared:], before)
+        return before.finished(), replace(after.finished(), edited=edited)
+
+    def _edited(self, source: Sequence[Placed], target: Sequence[Placed], canvas: _Canvas) -> Box | None:
+        """The part of the canvas in which two lists of things may look different; None may be everything."""
+        gone, new = set(source).difference(target), set(target).difference(source)
+        if [item for item in source if item not in gone] != [item for item in target if item not in new]:
+            return None
+        height, width = canvas.ids.shape
+        parts = []
+        for item in gone | new:
+            sprite = self._blended(item.look, canvas)
+            parts.append(_overlap(item.x, item.y, sprite.width, sprite.height, width, height))
+            if sprite.shadow is not None:
+                light, dx, dy = sprite.shadow
+                x, y = item.x + dx, item.y + dy
+                parts.append(_overlap(x, y, light.shape[1], light.shape[0], width, height))
+        seen = [part for part in parts if part is not None]
+        if not seen:
+            return Box(0, 0, 1, 1)
+        return Box(
+            min(part.x0 for part in seen),
+            min(part.y0 for part in seen),
+            max(part.x1 for part in seen),
+            max(part.y1 for part in seen),
+        )
 
     def _blank(self, scene: Scene) -> _Canvas:
         look, size = scene.background, scene.size
@@ -150,9 +177,8 @@ class Renderer:
             pixels, ids = canvas.pixels[y0:y1, x0:x1], canvas.ids[y0:y1, x0:x1]
             below = cv2.multiply(pixels, sprite.clear[there], scale=1 / 255)
             cv2.add(below, sprite.colour[there], dst=pixels)
-            mine = cv2.threshold(sprite.solid.view(np.uint8)[there], 0, item.instance_id, cv2.THRESH_BINARY)[
-                1
-            ]
+            solid = sprite.solid.view(np.uint8)[there]
+            mine = cv2.threshold(solid, 0, item.instance_id, cv2.THRESH_BINARY)[1]
             cv2.copyTo(mine, mine, dst=ids)
 
     def _blended(self, look: Look, canvas: _Canvas) -> Sprite:
@@ -207,12 +233,24 @@ def _darken(pixels: npt.NDArray[np.uint8], light: npt.NDArray[np.uint8], x: int,
         cv2.multiply(here, light[y0 - y : y1 - y, x0 - x : x1 - x], dst=here, scale=1 / 255)
 
 
-def changed(source: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def changed(
+    source: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], within: Box | None = None
+) -> npt.NDArray[np.uint8]:
     """Mark the pixels that differ.
+
+    Args:
+        source: (H, W, 3) uint8.
+        target: The same.
+        within: Outside of it nothing is different (`Picture.edited`); None looks everywhere.
 
     Returns:
         (H, W) uint8, 255 where any channel differs.
     """
+    if within is not None:
+        mask = np.zeros(source.shape[:2], np.uint8)
+        part = np.s_[within.y0 : within.y1, within.x0 : within.x1]
+        mask[part] = changed(source[part], target[part])
+        return mask
     # 255 in any one channel weighs at least 29 in the grey value.
     differs = cv2.cvtColor(cv2.compare(source, target, cv2.CMP_NE), cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.threshold(differs, 0, 255, cv2.THRESH_BINARY)[1], dtype=np.uint8)

@@ -126,11 +126,13 @@ def fit(pyramid: Pyramid, size_px: int, angle: float, flip: bool) -> Fit:
         left, across = (width, -width) if flip else (0, width)
         return Fit(np.array([[across, 0.0, left], [0.0, height, 0.0]]), width, height)
     level, affine, (width, height) = _turn(pyramid, size_px, angle, flip)
-    linear = affine[:, :2]
+    (xx, xy, x), (yx, yy, y) = affine.tolist()
     # Pixel centres sit at +0.5, hence the half pixel on both sides.
-    shift = affine[:, 2] + 0.5 - linear @ np.array([0.5, 0.5])
-    scaled = linear * np.array([level.width, level.height])
-    return Fit(np.concatenate([scaled, shift[:, None]], axis=1), width, height)
+    matrix = [
+        [xx * level.width, xy * level.height, x + 0.5 - 0.5 * (xx + xy)],
+        [yx * level.width, yy * level.height, y + 0.5 - 0.5 * (yx + yy)],
+    ]
+    return Fit(np.array(matrix), width, height)
 
 
 def _checked(angle: float, size_px: int) -> float:

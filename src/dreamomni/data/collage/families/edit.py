@@ -81,7 +81,7 @@ class EditFamily:
             task="edit",
             target=target.pixels,
             images=(source.pixels,),
-            mask=changed(source.pixels, target.pixels),
+            mask=changed(source.pixels, target.pixels, target.edited),
             instruction=write_instruction(plan, removed, anchor, slot.words()),
             caption=description,
             assets=assets_of(stage.source, stage.target),

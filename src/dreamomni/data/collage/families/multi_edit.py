@@ -80,7 +80,7 @@ def draw_multi_edit(context: Context, slot: Slot) -> Draft | Rejected:
         task="edit",
         target=target.pixels,
         images=(source.pixels,),
-        mask=changed(source.pixels, target.pixels),
+        mask=changed(source.pixels, target.pixels, target.edited),
         instruction=write_instructions(clauses, words),
         caption=description,
         assets=assets_of(stage.source, stage.target),
