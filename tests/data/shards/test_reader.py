@@ -39,6 +39,19 @@ def test_samples_come_back_in_order_and_by_place(folder: Path) -> None:
     shards.verify()
 
 
+def test_jpeg_goes_into_tars_of_its_own(tmp_path: Path) -> None:
+    generate(ShardJob(RECIPE, tmp_path, num_samples=8, image_format="jpeg"))
+    assert {path.parent.name for path in tmp_path.glob("*/*.tar")} == {"edit-jpeg", "text_to_image-jpeg"}
+    engine = CollageEngine(RECIPE)
+    for sample in ShardFolder(tmp_path):
+        expected = engine.sample(0, sample.index)
+        error = np.abs(sample.target.astype(int) - expected.target)
+        assert error.max() > 0
+        assert error.mean() < 3
+        assert sample.ids is not None
+        assert np.array_equal(sample.ids, expected.ids)
+
+
 def test_a_tar_alone_can_be_read(folder: Path) -> None:
     samples = list(read_tar(folder / "edit/00000.tar"))
     assert samples
@@ -54,7 +67,7 @@ def test_unfinished_shards_do_not_exist(tmp_path: Path) -> None:
     assert not shards.is_complete
     assert [sample.index for sample in shards] == list(range(5, 10))
     assert shards[0].index == 5
-    with pytest.raises(DataError, match="shard 0 of .* is not finished"):
+    with pytest.raises(DataError, match=r"shard 0 of .* is not finished"):
         list(shards.samples([0]))
 
 
