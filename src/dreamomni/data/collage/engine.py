@@ -8,8 +8,8 @@ from typing import Any, get_args
 from dreamomni.data.collage.assets import AssetCatalogue, AssetInfo, StickerPack
 from dreamomni.data.collage.blending import draw_blend
 from dreamomni.data.collage.draws import Draws
-from dreamomni.data.collage.families.control import ControlFamily
 from dreamomni.data.collage.families.combined import CombinedFamily
+from dreamomni.data.collage.families.control import ControlFamily
 from dreamomni.data.collage.families.drag import DragFamily
 from dreamomni.data.collage.families.edit import EditFamily
 from dreamomni.data.collage.families.family import Context, Draft, Family, Slot

@@ -25,6 +25,10 @@ class _Cut:
 
 _CUTS = {
     "bold": _Cut(stroke=0.05),
+    "bold-narrow": _Cut(stroke=0.05, stretch=0.72),
+    "bold-slanted": _Cut(stroke=0.05, slant=0.25),
+    "bold-wide": _Cut(stroke=0.05, stretch=1.35),
+    "heavy": _Cut(stroke=0.075),
     "narrow": _Cut(stroke=0.02, stretch=0.7),
     "sans": _Cut(),
     "slanted": _Cut(slant=0.25),
@@ -37,6 +41,7 @@ _OPENCV = {
 }
 _OPENCV_CAP_PX = 21.0
 _MASTER_PX = 96
+_LINE_GAP = 0.5
 
 FONTS: tuple[str, ...] = tuple(sorted([*_CUTS, *_OPENCV]))
 
@@ -55,10 +60,10 @@ def font_licence(font: str) -> str:
 def render_text(
     text: str, font: str, rgb: RGB, height_px: int, source: AssetSource | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Write printable ASCII words on one line.
+    """Write printable ASCII words.
 
     Args:
-        text: The words.
+        text: The words; line breaks start new lines, centred under each other.
         font: One of `FONTS`, or a font of a library, `<library>:<id>`.
         rgb: Colour of the ink.
         height_px: Height of a capital letter in pixels.
@@ -74,15 +79,10 @@ def render_text(
         raise DataError(f"there is no font {font!r}; the fonts are {', '.join(FONTS)}")
     if height_px < 4:
         raise DataError(f"letters of {height_px} px cannot be read; ask for at least 4 px")
-    if not text.isascii() or not text.isprintable() or not text.strip():
+    lines = text.split("\n")
+    if not text.isascii() or not all(line.isprintable() and line.strip() for line in lines):
         raise DataError(f"the text {text!r} cannot be written; use printable ASCII with at least one letter")
-    if font in _CUTS:
-        master = _pillow_mask(text, _CUTS[font])
-    elif font in _OPENCV:
-        master = _opencv_mask(text, font)
-    else:
-        assert source is not None
-        master = _library_mask(text, font, source)
+    master = _stacked([_line_mask(line, font, source) for line in lines])
     scale = height_px / _MASTER_PX
     height, width = (max(1, round(side * scale)) for side in master.shape)
     mode = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -91,6 +91,30 @@ def render_text(
     image[..., :3] = (alpha[..., None] * np.array(rgb, np.uint16) + 127) // 255
     image[..., 3] = alpha
     return image
+
+
+def _line_mask(line: str, font: str, source: AssetSource | None) -> npt.NDArray[np.uint8]:
+    if font in _CUTS:
+        return _pillow_mask(line, _CUTS[font])
+    if font in _OPENCV:
+        return _opencv_mask(line, font)
+    assert source is not None
+    return _library_mask(line, font, source)
+
+
+def _stacked(lines: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Lines under each other, centred, with equal gaps."""
+    if len(lines) == 1:
+        return lines[0]
+    gap, width = round(_LINE_GAP * _MASTER_PX), max(line.shape[1] for line in lines)
+    height = sum(line.shape[0] for line in lines) + gap * (len(lines) - 1)
+    whole = np.zeros((height, width), np.uint8)
+    top = 0
+    for line in lines:
+        left = (width - line.shape[1]) // 2
+        whole[top : top + line.shape[0], left : left + line.shape[1]] = line
+        top += line.shape[0] + gap
+    return whole
 
 
 def open_face(content: bytes, size_px: float) -> ImageFont.FreeTypeFont:

@@ -1,12 +1,14 @@
 """What a text-to-image sample shows and says, decided before anything is placed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dreamomni.data.collage.draws import Draws
-from dreamomni.data.collage.labels import PREDICATES, Predicate
+from dreamomni.data.collage.labels import PREDICATES
+from dreamomni.data.collage.layout import LOCATIONS
 from dreamomni.data.collage.scene import Thing, ThingKind
-from dreamomni.data.collage.words.lexicon import WRITTEN_WORDS
+from dreamomni.data.collage.scene_plans import Group, TextToImagePlan
+from dreamomni.data.collage.text_plans import plan_text
 from dreamomni.data.collage.world import Split, World
 
 # (number of subjects, number of others) of a relation: one of each is what people ask for most.
@@ -22,43 +24,14 @@ _POSITION_COUNTS: Mapping[tuple[int, int], float] = {
 _COUNTS: Mapping[int, float] = {1: 0.12, 2: 0.3, 3: 0.3, 4: 0.28, 5: 0.2, 6: 0.2}
 _GROUP_COUNTS: Mapping[int, float] = {1: 0.62, 2: 0.24, 3: 0.14}
 _SHAPE_PLANS: Mapping[str, float] = {
-    "colors": 0.25,
-    "counting": 0.25,
-    "position": 0.25,
-    "color_attribution": 0.25,
+    "colors": 0.14,
+    "counting": 0.2,
+    "position": 0.2,
+    "color_attribution": 0.14,
+    "sized": 0.12,
+    "placed": 0.12,
+    "scene": 0.08,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Some equal things.
-
-    Attributes:
-        thing: What they are.
-        count: How many.
-        say_colour: Whether the words name the colour.
-        font: Font of written words, else empty.
-    """
-
-    thing: Thing
-    count: int = 1
-    say_colour: bool = True
-    font: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TextToImagePlan:
-    """What to draw and what the words must say.
-
-    Attributes:
-        form: The kind of sentence ("shapes" borrows those of the other kinds).
-        groups: Everything in the picture.
-        predicate: Where the first group lies from the second, or None.
-    """
-
-    form: str
-    groups: tuple[Group, ...]
-    predicate: Predicate | None = None
 
 
 def plan_text_to_image(
@@ -77,7 +50,7 @@ def plan_text_to_image(
         The plan, or None when the draw led nowhere (the caller draws again from a new stream).
     """
     if kind == "text":
-        return _plan_text(world, background, draws)
+        return plan_text(world, background, draws)
     if kind == "shapes":
         form = draws.weighted(_SHAPE_PLANS)
         return _PLANNERS[form](_Choice(world, split, background, draws, "shape"))
@@ -242,15 +215,29 @@ def names_clash(first: str, second: str) -> bool:
     return first == second or first.endswith(f" {second}") or second.endswith(f" {first}")
 
 
-def _plan_text(world: World, background: str, draws: Draws) -> TextToImagePlan:
-    words = draws.pick(WRITTEN_WORDS)
-    if draws.chance(0.25):
-        words = f"{words} {draws.pick(WRITTEN_WORDS)}"
-    style = draws.pick((str.lower, str.upper, str.capitalize))
-    font = draws.pick(world.fonts)
-    # Words on the canvas are no things of the world, so no colour of theirs is held out.
-    colour = draws.pick(world.visible_on(background))
-    return TextToImagePlan("text", (Group(Thing(style(words), colour, "text"), font=font),))
+def _plan_sized(choice: _Choice) -> TextToImagePlan | None:
+    """One shape that is large or small, or a large and a small one."""
+    sizes = choice.draws.pick((("large",), ("small",), ("large", "small"), ("small", "large")))
+    return _one_of_each(choice, [{"size": size} for size in sizes], "sized")
+
+
+def _plan_placed(choice: _Choice) -> TextToImagePlan | None:
+    """One to three shapes, each in a place of its own."""
+    wanted = choice.draws.weighted({1: 0.4, 2: 0.4, 3: 0.2})
+    places = choice.draws.shuffled(tuple(LOCATIONS))[:wanted]
+    return _one_of_each(choice, [{"location": place} for place in places], "placed")
+
+
+def _one_of_each(choice: _Choice, said: Sequence[Mapping[str, str]], form: str) -> TextToImagePlan | None:
+    names = list(choice.pair() or ()) if choice.out or len(said) > 1 else [choice.name() or ""]
+    while 0 < len(names) < len(said):
+        more = choice.world.partners_of(names, choice.world.pool(choice.kind))
+        if not more:
+            return None
+        names.append(choice.draws.pick(more))
+    things = [choice.thing(name) for name in names[: len(said)]]
+    groups = tuple(Group(thing, **how) for thing, how in zip(things, said, strict=False) if thing)
+    return TextToImagePlan(form, groups) if len(groups) == len(said) else None
 
 
 _PLANNERS: dict[str, Callable[[_Choice], TextToImagePlan | None]] = {
@@ -262,4 +249,6 @@ _PLANNERS: dict[str, Callable[[_Choice], TextToImagePlan | None]] = {
     "color_attribution": _plan_color_attribution,
     "scene": _plan_scene,
     "description": _plan_description,
+    "sized": _plan_sized,
+    "placed": _plan_placed,
 }

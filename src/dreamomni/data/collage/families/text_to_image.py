@@ -51,6 +51,7 @@ class TextToImageFamily:
         caption_words = slot.words("caption")
         say_background = caption_words.chance(context.recipe.say_background)
         labels = read_labels(picture, stage.target.placed)
+        # What words speak of must be seen.
         if len(labels) < len(stage.target.placed):
             return Rejected("hidden")
         details = _expect(stage.plan)
@@ -94,4 +95,10 @@ def _expect(plan: TextToImagePlan) -> dict[str, Any]:
         for group in plan.groups
     ]
     expect = {"include": include, "relation": relation}
-    return {"expect": expect, "operation": None, "removed": None, "added": None, "location": None}
+    facts = [
+        {"name": group.thing.name, "size": group.size, "location": group.location}
+        for group in plan.groups
+        if group.size or group.location
+    ]
+    more = {"facts": facts} if facts else {}
+    return {**more, "expect": expect, "operation": None, "removed": None, "added": None, "location": None}

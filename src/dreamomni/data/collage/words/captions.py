@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from dreamomni.data.collage.draws import Draws
-from dreamomni.data.collage.plans import Group, TextToImagePlan
 from dreamomni.data.collage.scene import BackgroundLook, Scene
+from dreamomni.data.collage.scene_plans import Group, TextToImagePlan
 from dreamomni.data.collage.words.lexicon import counted
 from dreamomni.data.collage.words.phrasing import finish, pick_phrase
+from dreamomni.data.collage.words.places import WHERE
+from dreamomni.data.collage.words.written_captions import written_noun, written_phrase
 
 # Frames hold a whole description; {b} is the background or nothing. The first is the plain one.
 FRAMES: tuple[str, ...] = (
@@ -82,21 +84,10 @@ BACKGROUND: dict[str, tuple[str, ...]] = {
     "noise": ("on a cloudy {c} background", "on a textured {c} background", "on uneven {c}"),
 }
 
-TEXT: tuple[str, ...] = (
-    'the text "{t}" in {c}{b}',
-    '"{t}" written in {c}{b}',
-    'the words "{t}" in {c} letters{b}',
-    '{c} text that says "{t}"{b}',
-    '{c} letters that spell "{t}"{b}',
-    'write "{t}" in {c}{b}',
-    'a sign that says "{t}" in {c}{b}',
-    'a {c} title "{t}"{b}',
-    'the {c} text "{t}"{b}',
-    'please write "{t}" in {c} letters{b}',
-    'print "{t}" in {c}{b}',
-    'text "{t}", color {c}{b}',
-    'a picture of the text "{t}" in {c}{b}',
-)
+PHOTO: tuple[str, ...] = ("in front of {c}", "with {c} behind", "on a photo of {c}", "before {c}")
+"""Photos are named by their caption."""
+
+SIZES: dict[str, tuple[str, ...]] = {"large": ("large", "big"), "small": ("small", "little", "tiny")}
 
 EMPTY: tuple[str, ...] = ("an empty picture{b}", "nothing{b}", "an empty canvas{b}")
 
@@ -117,13 +108,10 @@ def write_prompt(
     """
     behind = background_phrase(background, draws) if say_background else ""
     digits = draws.chance(_DIGITS)
-    if plan.form == "text":
-        thing = plan.groups[0].thing
-        phrase = pick_phrase(TEXT, draws)
-        return finish(
-            phrase.format(t=thing.name, c=thing.colour, b=behind).replace("a orange", "an orange"), draws
-        )
-    nouns = [_noun(group, digits) for group in plan.groups]
+    if plan.form == "text" and plan.predicate is None:
+        phrase = written_phrase(plan.groups, on_plate=plan.on_plate, behind=behind, draws=draws)
+        return finish(phrase, draws)
+    nouns = [_noun(group, digits, draws) for group in plan.groups]
     if plan.predicate is not None:
         fronted = draws.chance(_FRONTED)
         content = _position(
@@ -149,6 +137,8 @@ def describe(scene: Scene, draws: Draws, *, say_background: bool) -> str:
         f'the text "{name}" in {colour}' if kind == "text" else counted(count, name, colour)
         for (kind, name, colour), count in counts.items()
     ]
+    if not nouns and scene.background.style == "photo":
+        return finish(scene.background.caption or "a photo", draws)
     if not nouns:
         return finish(pick_phrase(EMPTY, draws).format(b=behind), draws)
     return finish(pick_phrase(_DESCRIPTION_FRAMES, draws).format(x=_listed(nouns), b=behind), draws)
@@ -156,15 +146,27 @@ def describe(scene: Scene, draws: Draws, *, say_background: bool) -> str:
 
 def caption_templates() -> Iterator[str]:
     """List every template, for the corpus of a tokenizer."""
-    yield from (*FRAMES, *TWO, *POSITION, *FRONTED, *TEXT, *EMPTY)
+    yield from (*FRAMES, *TWO, *POSITION, *FRONTED, *EMPTY)
     for bank in (RELATIONS, AFTER, BACKGROUND):
         for phrases in bank.values():
             yield from phrases
 
 
-def _noun(group: Group, digits: bool) -> str:
+def shape_templates() -> Iterator[str]:
+    """List what is said of shapes alone: how large they are, and their place on the canvas."""
+    for bank in (SIZES, WHERE):
+        for phrases in bank.values():
+            yield from phrases
+
+
+def _noun(group: Group, digits: bool, draws: Draws) -> str:
+    if group.thing.kind == "text":
+        return written_noun(group, draws)
     colour = group.thing.colour if group.say_colour else None
-    return counted(group.count, group.thing.name, colour, digits=digits)
+    if group.size:
+        colour = f"{pick_phrase(SIZES[group.size], draws)} {colour or ''}".strip()
+    noun = counted(group.count, group.thing.name, colour, digits=digits)
+    return noun if group.location is None else f"{noun} {pick_phrase(WHERE[group.location], draws)}"
 
 
 def _position(
@@ -189,7 +191,9 @@ def _position(
 
 
 def background_phrase(look: BackgroundLook, draws: Draws) -> str:
-    """Name a background, with a space in front: " on a cream background"."""
+    """Name a background, with a space in front: " on a cream background"; nothing where no words fit."""
+    if look.style == "photo":
+        return " " + pick_phrase(PHOTO, draws).format(c=look.caption) if look.caption else ""
     return " " + pick_phrase(BACKGROUND[look.style], draws).format(c=look.colour)
 
 

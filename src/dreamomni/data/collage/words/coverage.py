@@ -12,18 +12,20 @@ from dreamomni.data.collage.recipe import (
     REFERENCE_KINDS,
     CollageRecipe,
 )
-from dreamomni.data.collage.words.captions import caption_templates
+from dreamomni.data.collage.words.captions import PHOTO, caption_templates, shape_templates
 from dreamomni.data.collage.words.combined import combined_templates
 from dreamomni.data.collage.words.control import control_templates
 from dreamomni.data.collage.words.descriptions import description_templates
 from dreamomni.data.collage.words.drag import drag_templates
 from dreamomni.data.collage.words.instructions import instruction_templates
-from dreamomni.data.collage.words.lexicon import WRITTEN_WORDS, counted, definite, indefinite
+from dreamomni.data.collage.words.lexicon import counted, definite, indefinite
 from dreamomni.data.collage.words.multi_edits import multi_edit_templates
 from dreamomni.data.collage.words.perception import perception_templates
 from dreamomni.data.collage.words.phrasing import as_sentence
 from dreamomni.data.collage.words.references import reference_templates
 from dreamomni.data.collage.words.subject import subject_templates
+from dreamomni.data.collage.words.written import MORE_WORDS, PHRASES, WRITTEN_WORDS
+from dreamomni.data.collage.words.written_captions import written_templates
 from dreamomni.data.collage.world import World
 
 _FIELD = re.compile(r"\{\w+\}")
@@ -48,6 +50,14 @@ def coverage(recipe: CollageRecipe, world: World) -> Iterator[str]:
         templates += [*control_templates(), *subject_templates()]
     if kinds & {*DRAG_KINDS, *COMBINED_KINDS}:
         templates += [*drag_templates(), *combined_templates()]
+    if recipe.edit.equal_twins or recipe.edit.say_where:
+        templates += reference_templates()
+    if "text" in kinds:
+        templates += written_templates()
+    if "shapes" in kinds:
+        templates += shape_templates()
+    if recipe.background_styles.get("photo", 0) > 0:
+        templates += PHOTO
     templates = [_ADJACENT.sub(r"\1 ", template.replace("{b}", "")) for template in templates]
     colour = next(iter(world.colours))
     for template in templates:
@@ -79,7 +89,8 @@ def coverage(recipe: CollageRecipe, world: World) -> Iterator[str]:
         yield as_sentence(f"{indefinite(names[0])} on a {background} background")
     yield "it them"
     if "text" in kinds:
-        for word in WRITTEN_WORDS:
+        phrases = " ".join(PHRASES).split()
+        for word in dict.fromkeys((*WRITTEN_WORDS, *MORE_WORDS, *phrases)):
             yield f'the text "{word}" "{word.upper()}" "{word.capitalize()}"'
 
 

@@ -11,9 +11,9 @@ from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.labels import PREDICATES, Predicate, cosines
 from dreamomni.data.collage.layout import LOCATIONS
 from dreamomni.data.collage.words.captions import RELATIONS
-from dreamomni.data.collage.words.instructions import WHERE
 from dreamomni.data.collage.words.lexicon import NUMBER_WORDS, bare, counted
 from dreamomni.data.collage.words.phrasing import pick_phrase
+from dreamomni.data.collage.words.places import WHERE
 from dreamomni.tasks.geometry import Box, Size
 from dreamomni.tasks.sample import ObjectLabel
 

@@ -7,6 +7,7 @@ from dreamomni.data.collage.edit_plans import EditPlan
 from dreamomni.data.collage.words.captions import RELATIONS
 from dreamomni.data.collage.words.lexicon import indefinite
 from dreamomni.data.collage.words.phrasing import finish, pick_phrase
+from dreamomni.data.collage.words.places import WHERE
 
 ADD: tuple[str, ...] = (
     "add {x}{where}",
@@ -64,38 +65,6 @@ REPLACE: tuple[str, ...] = (
     "remove {d} and put {x} there",
     "{d} should become {x}",
 )
-
-WHERE: dict[str, tuple[str, ...]] = {
-    "upper left": (
-        "in the upper left",
-        "in the top left corner",
-        "in the upper left corner",
-        "at the top left",
-    ),
-    "upper right": (
-        "in the upper right",
-        "in the top right corner",
-        "in the upper right corner",
-        "at the top right",
-    ),
-    "lower left": (
-        "in the lower left",
-        "in the bottom left corner",
-        "in the lower left corner",
-        "at the bottom left",
-    ),
-    "lower right": (
-        "in the lower right",
-        "in the bottom right corner",
-        "in the lower right corner",
-        "at the bottom right",
-    ),
-    "top": ("at the top", "at the top in the middle"),
-    "bottom": ("at the bottom", "at the bottom in the middle"),
-    "left": ("on the left", "on the left side"),
-    "right": ("on the right", "on the right side"),
-    "center": ("in the center", "in the middle"),
-}
 
 ANYWHERE: tuple[str, ...] = ("", " to the picture", " somewhere", " to the image")
 

@@ -1,7 +1,7 @@
 """Which one? Noun phrases that fit exactly one thing of a picture, or exactly the things that are meant.
 
-Everything is read off labels, so a phrase is true of the pixels. A thing whose colour has no name may look like
-any colour, so it counts as a rival of every colour.
+Everything is read off labels, so a phrase is true of the pixels. A thing whose colour has no name may look
+like any colour, so it counts as a rival of every colour.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,9 @@ from dreamomni.data.collage.labels import PREDICATES, cosines
 from dreamomni.data.collage.layout import LOCATIONS
 from dreamomni.data.collage.naming import article, plural
 from dreamomni.data.collage.words.captions import RELATIONS
-from dreamomni.data.collage.words.instructions import WHERE
 from dreamomni.data.collage.words.lexicon import bare, counted, definite
 from dreamomni.data.collage.words.phrasing import pick_phrase
+from dreamomni.data.collage.words.places import WHERE
 from dreamomni.tasks.geometry import Box, Size
 from dreamomni.tasks.sample import ObjectLabel
 
