@@ -1,19 +1,30 @@
 """Samples from wherever they are: a recipe to draw, a folder of loose files, a folder of shards."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dreamomni.config import load_recipe
+from dreamomni.data.annotators import load_annotators
 from dreamomni.data.audit.facts import Vocabulary
 from dreamomni.data.collage.engine import KINDS, CollageEngine, RejectedSampleError
 from dreamomni.data.collage.palette import BACKGROUNDS, PALETTE
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.shapes import SHAPES
 from dreamomni.data.folder import read_samples
+from dreamomni.data.shards.members import codecs_of
+from dreamomni.data.shards.reader import ShardFolder, is_shard_folder
 from dreamomni.errors import ConfigError, DataError
-from dreamomni.tasks.sample import TrainingSample
+from dreamomni.tasks.sample import ObjectLabel, TrainingSample
+
+_DEFAULT_DRAWN = 200
+_NAMELESS = ("font", "background")
+"""Kinds of assets whose names are no nouns for things."""
+
+
+def _always(sample: TrainingSample) -> bool:
+    return True
 
 
 @dataclass
@@ -26,6 +37,7 @@ class SampleSource:
         samples: The samples; to be read once.
         recipe: What they were drawn from, where it is known.
         names: Names of things that their words may use, beyond those of the samples.
+        is_exact: Whether the pixels of a sample are as they were drawn; False for lossy files.
         rejected: Samples that could not be drawn, by reason; grows while reading.
     """
 
@@ -34,6 +46,7 @@ class SampleSource:
     samples: Iterator[TrainingSample]
     recipe: CollageRecipe | None = None
     names: frozenset[str] = frozenset()
+    is_exact: Callable[[TrainingSample], bool] = _always
     rejected: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -66,27 +79,60 @@ def open_source(
 
     Raises:
         DataError: The folder holds no samples, or none of this kind.
-        ConfigError: There is no such recipe or kind.
+        ConfigError: There is no such recipe or kind, or changes are given to a folder.
     """
     path = Path(name)
     if path.is_dir():
-        return _open_folder(path, num_samples, kind)
+        if overrides:
+            raise ConfigError(f"{path} is a folder of samples: --set changes recipes only")
+        return (
+            _open_shards(path, num_samples, kind)
+            if is_shard_folder(path)
+            else _open_loose(path, num_samples, kind)
+        )
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"there is no kind of sample {kind!r}; the kinds are {', '.join(KINDS)}")
     recipe = load_recipe(name, CollageRecipe, list(overrides))
-    engine = CollageEngine(recipe)
-    count = 200 if num_samples is None else num_samples
-    source = SampleSource(name, count, iter(()), recipe, _known_names(engine.names))
+    engine = CollageEngine(recipe, annotators=load_annotators(recipe))
+    count = _DEFAULT_DRAWN if num_samples is None else num_samples
+    source = SampleSource(name, count, iter(()), recipe, _known(engine.names))
     source.samples = _draw(engine, seed, count, kind, source.rejected)
     return source
 
 
-def _open_folder(path: Path, num_samples: int | None, kind: str | None) -> SampleSource:
-    samples = [sample for sample in read_samples(path) if kind in (None, sample.kind)]
+def _open_loose(path: Path, num_samples: int | None, kind: str | None) -> SampleSource:
+    samples = [sample for sample in read_samples(path) if kind in (None, sample.kind)][:num_samples]
     if not samples:
         raise DataError(f"{path} holds no sample of kind {kind!r}")
-    samples = samples[:num_samples]
-    return SampleSource(str(path), len(samples), iter(samples), names=_known_names(_names_in(samples)))
+    names = {label.name for sample in samples for label in _labels(sample) if label.kind != "text"}
+    return SampleSource(str(path), len(samples), iter(samples), names=_known(names))
+
+
+def _open_shards(path: Path, num_samples: int | None, kind: str | None) -> SampleSource:
+    shards = ShardFolder(path)
+    if not len(shards):
+        raise DataError(f"{path} has no finished shard yet: run the same command of `data generate` again")
+    recipe = CollageRecipe.model_validate(shards.dataset["recipe"])
+    image_format = shards.dataset["identity"]["image_format"]
+    wanted = (sample for sample in shards if kind in (None, sample.kind))
+    total = None if kind is not None else min(len(shards), num_samples or len(shards))
+    source = SampleSource(
+        str(path),
+        total,
+        _first(wanted, num_samples),
+        recipe,
+        _known(asset["name"] for asset in shards.dataset["assets"] if asset["kind"] not in _NAMELESS),
+        lambda sample: codecs_of(sample, image_format)[0] == "png",
+    )
+    source.rejected.update(shards.summary.rejected)
+    return source
+
+
+def _first(samples: Iterable[TrainingSample], count: int | None) -> Iterator[TrainingSample]:
+    for number, sample in enumerate(samples):
+        if number == count:
+            return
+        yield sample
 
 
 def _draw(
@@ -99,15 +145,11 @@ def _draw(
             rejected[Counter(error.reasons).most_common(1)[0][0]] += 1
 
 
-def _names_in(samples: Iterable[TrainingSample]) -> set[str]:
-    return {
-        label.name
-        for sample in samples
-        for labels in (sample.objects, *sample.image_objects)
-        for label in labels
-        if label.kind != "text"
-    }
+def _labels(sample: TrainingSample) -> Iterator[ObjectLabel]:
+    yield from sample.objects
+    for labels in sample.image_objects:
+        yield from labels
 
 
-def _known_names(names: Iterable[str]) -> frozenset[str]:
+def _known(names: Iterable[str]) -> frozenset[str]:
     return frozenset(names) | frozenset(SHAPES)

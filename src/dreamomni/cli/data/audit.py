@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     )
     auditor = Auditor(source.vocabulary, source.held_out)
     for sample in following(source.samples, source.total, "auditing", quiet=args.quiet):
-        auditor.add(sample)
+        auditor.add(sample, exact=source.is_exact(sample))
     report = auditor.report
     report.rejected.update(source.rejected)
     if args.json:

@@ -17,15 +17,19 @@ class Check:
         find: Yields a sentence for every disagreement in a sample.
         tasks: Tasks that it is asked of; all when empty.
         when: A further condition on the sample.
+        exact: Whether it needs the pixels as they were drawn, not as a lossy file gives them back.
     """
 
     name: str
     find: Callable[[Facts], Iterator[str]]
     tasks: frozenset[str] = frozenset()
     when: Callable[[Facts], bool] | None = None
+    exact: bool = False
 
     def applies(self, facts: Facts) -> bool:
         """Say whether the question makes sense for a sample."""
+        if self.exact and not facts.exact:
+            return False
         if self.tasks and facts.sample.task not in self.tasks:
             return False
         return self.when is None or self.when(facts)

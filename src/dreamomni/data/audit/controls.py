@@ -101,7 +101,7 @@ def _of(control: str) -> Callable[[Facts], bool]:
 
 
 CHECKS = (
-    Check("edge map", canny, _TASKS, _of("canny")),
+    Check("edge map", canny, _TASKS, _of("canny"), exact=True),
     Check("depth map", depth, _TASKS, _of("depth")),
     Check("region map", segmentation, _TASKS, _of("segmentation")),
 )

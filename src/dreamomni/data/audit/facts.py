@@ -1,7 +1,7 @@
 """One sample as an auditor sees it: pictures with their masks, and what the details promise."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,9 @@ Bounds = tuple[int, int, int, int]
 
 ONE_PICTURE = frozenset({"edit", "inpaint", "outpaint", "drag", "control", "segment", "detect"})
 """Tasks whose image 1 has the size of the target."""
+HOLES = frozenset({"inpaint", "outpaint"})
+MARKS = frozenset({"segment", "detect"})
+_FRAMES = frozenset({"box", "frame", "rectangle"})
 
 
 class MissingError(Exception):
@@ -30,12 +33,14 @@ class View:
         pixels: uint8 (H, W, 3).
         ids: (H, W) instance numbers, or None where the picture shows no instances.
         labels: What the sample says is there.
+        covered: Pixels that something without a number may hide: a hole, the outline of a drawn box.
     """
 
     title: str
     pixels: np.ndarray
     ids: np.ndarray | None
     labels: tuple[ObjectLabel, ...]
+    covered: Mask | None = None
 
     @cached_property
     def areas(self) -> dict[int, int]:
@@ -63,6 +68,23 @@ class View:
             for label in self.labels
             if label.name == name and (colour is None or label.colour == colour) and label.kind != "text"
         ]
+
+
+def outline(shape: tuple[int, ...], box: Sequence[int], stroke: int) -> Mask:
+    """A frame of `stroke` pixels just outside a box; at the edge of the canvas it moves inside."""
+    height, width = shape
+    x0, y0, x1, y1 = box
+    left, top = max(x0 - stroke, 0), max(y0 - stroke, 0)
+    right, bottom = min(x1 + stroke, width), min(y1 + stroke, height)
+    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
+    outside = (columns < left) | (columns >= right) | (rows < top) | (rows >= bottom)
+    inside = (
+        (columns >= left + stroke)
+        & (columns < right - stroke)
+        & (rows >= top + stroke)
+        & (rows < bottom - stroke)
+    )
+    return np.asarray(~outside & ~inside)
 
 
 def bounds(mask: Mask) -> Bounds | None:
@@ -107,16 +129,18 @@ class Facts:
         sample: The sample.
         vocabulary: What words may mean.
         held_out: (salt, fraction) of the recipe's rule, where it is known.
+        exact: Whether the pixels are as they were drawn; False when they come from lossy files.
     """
 
     sample: TrainingSample
     vocabulary: Vocabulary
     held_out: tuple[str, float] | None = None
+    exact: bool = True
 
     @cached_property
     def target(self) -> View:
         """The target."""
-        return View("target", self.sample.target, self.sample.ids, self.sample.objects)
+        return View("target", self.sample.target, self.sample.ids, self.sample.objects, self.outlines)
 
     @cached_property
     def images(self) -> tuple[View, ...]:
@@ -124,8 +148,9 @@ class Facts:
         sample = self.sample
         ids: Sequence[np.ndarray | None] = sample.image_ids or (None,) * len(sample.images)
         labels: Sequence[tuple[ObjectLabel, ...]] = sample.image_objects or ((),) * len(sample.images)
+        hole = None if sample.mask is None or sample.task not in HOLES else self.mask
         return tuple(
-            View(f"image {number}", pixels, id_map, tuple(objects))
+            View(f"image {number}", pixels, id_map, tuple(objects), hole if number == 1 else None)
             for number, (pixels, id_map, objects) in enumerate(
                 zip(sample.images, ids, labels, strict=True), start=1
             )
@@ -173,6 +198,67 @@ class Facts:
             )
             for record in records
         )
+
+    @property
+    def marks(self) -> tuple[Mapping[str, Any], ...]:
+        """Details of every segmentation and detection in the sample."""
+        if self.sample.task in MARKS:
+            return ({**self.sample.details, "operation": self.sample.task},)
+        records = self.sample.details.get("operations") or ()
+        return tuple(record for record in records if record.get("operation") in MARKS)
+
+    @cached_property
+    def outlines(self) -> Mask | None:
+        """Pixels of all boxes that were drawn, None without any."""
+        shape = self.sample.target.shape[:2]
+        frames = [
+            outline(shape, box, int(record["stroke"]))
+            for record in self.marks
+            if record["operation"] == "detect"
+            for box in record["boxes"]
+        ]
+        return None if not frames else np.asarray(np.any(frames, axis=0))
+
+    @cached_property
+    def filled(self) -> frozenset[int]:
+        """Instances whose region was filled."""
+        return frozenset(
+            int(number)
+            for record in self.marks
+            if record["operation"] == "segment"
+            for number in record["instances"]
+        )
+
+    @cached_property
+    def recoloured(self) -> frozenset[int]:
+        """Instances that an edit gave another colour, their region filled or not."""
+        return self.filled | frozenset(
+            int(one.record["removed_instance"])
+            for one in self.operations
+            if one.operation == "recolour" and one.record["removed_instance"] == one.record["added_instance"]
+        )
+
+    @cached_property
+    def unmarked(self) -> View:
+        """The target with the colours that things had before a region was filled, as words name them."""
+        if not self.filled:
+            return self.target
+        before = self.source.by_id
+        labels = tuple(
+            replace(label, colour=before[label.instance_id].colour)
+            if label.instance_id in self.filled and label.instance_id in before
+            else label
+            for label in self.target.labels
+        )
+        return replace(self.target, labels=labels)
+
+    @cached_property
+    def words(self) -> Vocabulary:
+        """What words may mean here: a rectangle around a thing is no thing."""
+        if not any(record["operation"] == "detect" for record in self.marks):
+            return self.vocabulary
+        shown = {label.name for view in self.views for label in view.labels}
+        return replace(self.vocabulary, names=self.vocabulary.names - (_FRAMES - shown))
 
     def detail(self, name: str) -> Any:
         """Return a value that the task's details must have.

@@ -68,7 +68,8 @@ def visibility(facts: Facts) -> Iterator[str]:
         whole = label.area / label.visibility
         if abs(whole - round(whole)) > 1e-3 * max(1.0, whole / 1e4):
             yield f"{_name(view, label)}: visibility {label.visibility} makes it {whole} pixels in all"
-        if label.visibility < 1 and not _touched(view, label):
+        # Letters stand apart: what hides one need not touch the others.
+        if label.visibility < 1 and label.kind != "text" and not _touched(view, label):
             yield f"{_name(view, label)} has visibility {label.visibility:.3f}, but nothing touches it"
 
 
@@ -142,13 +143,11 @@ def stays(facts: Facts) -> Iterator[str]:
     if source.ids is None or target.ids is None:
         return
     moved = {int(record["instance_id"]) for record in facts.sample.details.get("transforms", ())}
-    # Filling is the one task that gives an instance another colour.
-    filled = set(facts.sample.details["instances"]) if facts.sample.task == "segment" else set()
     both = set(source.by_id) & set(target.by_id)
     for number in sorted(both):
         before, after = source.by_id[number], target.by_id[number]
         same = (before.name, before.kind) == (after.name, after.kind)
-        if not same or (before.colour != after.colour and number not in filled):
+        if not same or (before.colour != after.colour and number not in facts.recoloured):
             yield (
                 f"instance {number} is a {before.colour} {before.name} in image 1 and "
                 f"a {after.colour} {after.name} in the target"
@@ -161,6 +160,8 @@ def stays(facts: Facts) -> Iterator[str]:
         # Where one picture shows a thing that stays, the other shows it too, or what came, went or moved.
         mine = differ & np.isin(view.ids, sorted(still))
         covered = np.isin(other.ids, sorted(set(other.areas) - still))
+        if other.covered is not None:
+            covered |= other.covered
         odd = mine & ~covered
         if odd.any():
             number = int(view.ids[odd][0])
@@ -194,6 +195,8 @@ def _touched(view: View, label: ObjectLabel) -> bool:
     mask = view.mask(label.instance_id)
     if mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
         return True
+    if view.covered is not None and (_grown(mask) & view.covered).any():
+        return True
     return bool(neighbours(view, label.instance_id))
 
 
@@ -223,7 +226,7 @@ CHECKS = (
     Check("areas", areas),
     Check("visibility", visibility),
     Check("label kinds", kinds),
-    Check("colours", colours),
+    Check("colours", colours, exact=True),
     Check("relations", relations, when=lambda facts: facts.target.ids is not None),
     Check("things that stay", stays, frozenset({"edit", "drag", "segment", "detect"})),
 )

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 ANYTHING = "thing"
 """Name of a phrase that means things of any name: "all red things", "everything that is red"."""
 
+SIGN = "sign"
+"""Name of a phrase that means the shape which written words stand on: "a red sign"."""
+
 NUMBERS: Mapping[str, int] = {
     "zero": 0,
     "one": 1,
@@ -113,6 +116,7 @@ class Phrase:
         is_plural: Whether the noun is written as a plural.
         start: Where it begins in the text.
         end: Where it ends.
+        is_text: Whether it is quoted words; they are its name then.
     """
 
     determiner: str
@@ -125,11 +129,17 @@ class Phrase:
     is_plural: bool
     start: int
     end: int
+    is_text: bool = False
 
     @property
     def definite(self) -> bool:
         """Whether it points at something known."""
         return self.determiner in ("the", "all", "both")
+
+    @property
+    def new(self) -> bool:
+        """Whether it names a thing for the first time: "a cat", "two cats"."""
+        return not (self.definite or self.is_text)
 
     def __str__(self) -> str:
         words = (self.determiner, str(self.count or ""), self.selector or "", self.colour or "", self.name)
@@ -237,6 +247,9 @@ def _phrase_at(
     # "hammer away", "book a flight": a noun that nothing introduces is no thing.
     if not (determiner or count is not None or colour or is_plural):
         return None
+    # Every picture of words may be called a sign; one with a colour is a thing.
+    if name == SIGN and name not in names and colour is None:
+        return None
     follows = tokens[begin + bool(determiner)].text
     if count is None and not is_plural and determiner != "all":
         count = 1
@@ -263,6 +276,8 @@ def _noun_at(
                 return name, at + length, number > 0
             if name in _GENERIC:
                 return ANYTHING, at + length, number > 0
+            if name == SIGN:
+                return SIGN, at + length, number > 0
     return None
 
 

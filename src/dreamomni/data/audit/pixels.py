@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from dreamomni.data.audit.check import Check
-from dreamomni.data.audit.facts import ONE_PICTURE, Facts, MissingError
+from dreamomni.data.audit.facts import HOLES, ONE_PICTURE, Facts, MissingError
 
 _DIFFERENCE_MASKS = frozenset({"edit", "drag", "segment", "detect"})
-_HOLES = frozenset({"inpaint", "outpaint"})
 _NO_IMAGES = frozenset({"text_to_image"})
 _HOLE_SHAPES = frozenset({"smear", "block", "edges"})
 _MAX_IMAGES = 5
@@ -44,7 +43,7 @@ def sizes(facts: Facts) -> Iterator[str]:
             yield f"{count} images have {len(values)} {name}"
     if task in ONE_PICTURE and count and sample.images[0].shape != sample.target.shape:
         yield f"image 1 is {sample.images[0].shape[:2]}, the target {sample.target.shape[:2]}"
-    if task in _DIFFERENCE_MASKS | _HOLES and sample.mask is None:
+    if task in _DIFFERENCE_MASKS | HOLES and sample.mask is None:
         yield f"{task} has no mask"
 
 
@@ -117,9 +116,9 @@ FORM = Check("form", form)
 
 CHECKS = (
     Check("sizes", sizes),
-    Check("changed mask", difference, _DIFFERENCE_MASKS),
-    Check("outside the hole", kept, _HOLES),
-    Check("inside the hole", filled, _HOLES),
+    Check("changed mask", difference, _DIFFERENCE_MASKS, exact=True),
+    Check("outside the hole", kept, HOLES, exact=True),
+    Check("inside the hole", filled, HOLES, exact=True),
     Check("outpainted edges", outpainted, frozenset({"outpaint"})),
-    Check("instances in the hole", hole_labels, _HOLES),
+    Check("instances in the hole", hole_labels, HOLES),
 )

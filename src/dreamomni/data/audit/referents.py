@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from dreamomni.data.audit.facts import View
 from dreamomni.data.audit.labels import directions
-from dreamomni.data.audit.nouns import ANYTHING
+from dreamomni.data.audit.nouns import ANYTHING, SIGN, Phrase
 from dreamomni.data.audit.sentences import Claim, Sentence
 from dreamomni.tasks.sample import ObjectLabel
 
@@ -27,25 +27,39 @@ _PLACES = {
 
 def named(view: View, name: str, colour: str | None) -> list[ObjectLabel]:
     """Labels that a noun with a colour may mean: "balloon" may mean a "hot air balloon" too."""
-    return [
-        label
-        for label in view.labels
-        if label.kind != "text"
-        and (name == ANYTHING or label.name == name or label.name.endswith(f" {name}"))
-        and (colour is None or label.colour == colour)
-    ]
+    fits = [label for label in view.labels if label.kind != "text" and colour in (None, label.colour)]
+    if name == ANYTHING:
+        return fits
+    found = [label for label in fits if label.name == name or label.name.endswith(f" {name}")]
+    if name == SIGN and not found:
+        return [label for label in fits if label.kind == "shape" and _carries_text(view, label)]
+    return found
 
 
-def referents(view: View, sentence: Sentence, number: int) -> list[ObjectLabel]:
-    """Things of a picture that a noun phrase means, with all that the sentence says to tell them apart."""
+def candidates(view: View, phrase: Phrase) -> list[ObjectLabel]:
+    """Labels that the words of a phrase fit, before anything else tells them apart."""
+    if phrase.is_text:
+        return [label for label in view.labels if label.kind == "text" and label.name == phrase.name]
+    return named(view, phrase.name, phrase.colour)
+
+
+def referents(view: View, sentence: Sentence, number: int, *, attached: bool = False) -> list[ObjectLabel]:
+    """Things of a picture that a noun phrase means, with all that the sentence says to tell them apart.
+
+    Args:
+        view: The picture.
+        sentence: The text.
+        number: Number of the phrase.
+        attached: Use only what follows the noun at once; the rest speaks of another picture.
+    """
     phrase = sentence.phrases[number]
-    found = named(view, phrase.name, phrase.colour)
+    found = candidates(view, phrase)
     if phrase.selector is not None:
         found = _selected(view, found, phrase.selector)
     if phrase.count is None or len(found) <= phrase.count:
         return found
     for claim in sentence.claims:
-        if claim.subject != number or len(found) <= phrase.count:
+        if claim.subject != number or len(found) <= phrase.count or (attached and not claim.attached):
             continue
         if claim.object is None:
             there = [label for label in found if in_place(view, label, claim.predicate)]
@@ -74,12 +88,12 @@ def meant(view: View, sentence: Sentence) -> list[ObjectLabel]:
 def holds(view: View, sentence: Sentence, claim: Claim) -> bool:
     """Whether all things that a phrase names are in the place or relation that is claimed."""
     subject = sentence.phrases[claim.subject]
-    first = named(view, subject.name, subject.colour)
+    first = candidates(view, subject)
     if claim.object is None:
         wanted = subject.count or len(first)
         return sum(in_place(view, label, claim.predicate) for label in first) >= wanted > 0
     other = sentence.phrases[claim.object]
-    second = named(view, other.name, other.colour)
+    second = candidates(view, other)
     if other.definite and other.count is not None and len(second) > other.count:
         second = referents(view, sentence, claim.object)
     return bool(first and second) and all(
@@ -92,6 +106,16 @@ def in_place(view: View, label: ObjectLabel, place: str) -> bool:
     x, y = _centre(view, label)
     x0, y0, x1, y1 = _PLACES[place]
     return x0 <= x <= x1 and y0 <= y <= y1
+
+
+def _carries_text(view: View, label: ObjectLabel) -> bool:
+    x0, y0, x1, y1 = label.box
+    middles = [
+        ((text.box[0] + text.box[2]) / 2, (text.box[1] + text.box[3]) / 2)
+        for text in view.labels
+        if text.kind == "text"
+    ]
+    return any(x0 <= x <= x1 and y0 <= y <= y1 for x, y in middles)
 
 
 def _centre(view: View, label: ObjectLabel) -> tuple[float, float]:

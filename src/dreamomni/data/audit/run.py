@@ -2,7 +2,17 @@
 
 from collections.abc import Iterable
 
-from dreamomni.data.audit import controls, drags, labels, marks, pixels, provenance, subjects, words
+from dreamomni.data.audit import (
+    controls,
+    drags,
+    instructions,
+    labels,
+    marks,
+    pixels,
+    provenance,
+    subjects,
+    words,
+)
 from dreamomni.data.audit.check import AuditReport, Check, Disagreement
 from dreamomni.data.audit.facts import Facts, MissingError, Vocabulary
 from dreamomni.tasks.sample import TrainingSample
@@ -16,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     *subjects.CHECKS,
     *marks.CHECKS,
     *words.CHECKS,
+    *instructions.CHECKS,
     *provenance.CHECKS,
 )
 """Every check, in the order of the table."""
@@ -24,7 +35,11 @@ _SHOWN_PER_CHECK = 3
 
 
 def audit_sample(
-    sample: TrainingSample, vocabulary: Vocabulary, held_out: tuple[str, float] | None = None
+    sample: TrainingSample,
+    vocabulary: Vocabulary,
+    held_out: tuple[str, float] | None = None,
+    *,
+    exact: bool = True,
 ) -> tuple[list[Disagreement], list[str]]:
     """Ask every check of one sample.
 
@@ -32,11 +47,12 @@ def audit_sample(
         sample: The sample.
         vocabulary: What its words may mean.
         held_out: (salt, fraction) of the recipe's held-out rule, where it is known.
+        exact: Whether its pixels are as they were drawn; False for lossy files, of which less can be asked.
 
     Returns:
         The disagreements, and the names of the checks that were asked.
     """
-    facts = Facts(sample, vocabulary, held_out)
+    facts = Facts(sample, vocabulary, held_out, exact)
     found: list[Disagreement] = []
     asked: list[str] = []
     for check in CHECKS:
@@ -68,9 +84,9 @@ class Auditor:
         self._held_out = held_out
         self._shown: dict[str, int] = {}
 
-    def add(self, sample: TrainingSample) -> list[Disagreement]:
+    def add(self, sample: TrainingSample, *, exact: bool = True) -> list[Disagreement]:
         """Audit one sample and return its disagreements."""
-        found, asked = audit_sample(sample, self._vocabulary, self._held_out)
+        found, asked = audit_sample(sample, self._vocabulary, self._held_out, exact=exact)
         report = self.report
         report.num_samples += 1
         report.kinds[sample.kind] += 1

@@ -9,7 +9,11 @@ from dreamomni.data.audit.nouns import Phrase, Token, as_number, noun_phrases, t
 
 _QUOTED = re.compile(r'"([^"]*)"')
 _POINTS = re.compile(r"\([-\d.,\s]*\)")
-_AMOUNTS = re.compile(r"\bby (?:a factor of )?\d+(?:\.\d+)?(?: degrees)?")
+_AMOUNTS = re.compile(
+    r"\bby (?:a factor of )?\d+(?:\.\d+)?(?: degrees)?|\bthe one (?=of|from|in)|"
+    r"\b(?:[a-z]+|\d+) (?:edits|changes|steps|operations)\b|\bin one go\b"
+)
+"""Numbers that count no things."""
 _IMAGE_WORDS = frozenset(("image", "picture", "photo", "reference", "source"))
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 
@@ -25,7 +29,10 @@ _RELATIONS = (
     (ABOVE, re.compile(r"\b(?:above|(?<!paint )(?<!mask )over|higher than|on top of)\b")),
     (BELOW, re.compile(r"\b(?:below|under|underneath|beneath|lower than)\b")),
 )
-_PICTURE = r"(?: of the (?:picture|image|canvas|scene|photo))"
+_PICTURE = (
+    r"(?: of (?:the )?(?:first |second |third |fourth |fifth )?(?:given |provided |reference )?"
+    r"(?:picture|image|canvas|scene|photo)\b)"
+)
 _IN = r"\b(?:in|at|on|near|into) the (?:very )?"
 _PARTS = r"(?: (?:corner|part|quadrant|area|side|half|edge|third))?"
 _PART = rf"{_PARTS}(?:{_PICTURE}|(?!{_PARTS} of\b))"
@@ -46,11 +53,19 @@ PLACES = tuple(name for name, _ in _PLACES)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Phrase number `subject` is `predicate` of phrase number `object`, or in the place `predicate`."""
+    """Phrase number `subject` is `predicate` of phrase number `object`, or in the place `predicate`.
+
+    Attributes:
+        subject: Number of a phrase.
+        predicate: A relation or a place.
+        object: Number of the other phrase of a relation.
+        attached: Whether it follows its subject at once: "the cat above the house" says which cat.
+    """
 
     subject: int
     predicate: str
     object: int | None
+    attached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +102,12 @@ def read(text: str, vocabulary: Vocabulary) -> Sentence:
     blank = _QUOTED.sub(lambda match: '"' + " " * (len(match[0]) - 2) + '"', blank).lower()
     blank = _blanked(_AMOUNTS, blank)
     tokens = tokens_of(blank)
-    phrases, used = noun_phrases(tokens, vocabulary.names, vocabulary.colours)
+    things, used = noun_phrases(tokens, vocabulary.names, vocabulary.colours)
+    texts = [
+        Phrase("", 1, None, match[1], None, "", "", False, match.start(), match.end(), is_text=True)
+        for match in _QUOTED.finditer(text)
+    ]
+    phrases = tuple(sorted((*things, *texts), key=lambda phrase: phrase.start))
     images, image_tokens = _image_numbers(tokens)
     rest = blank
     for phrase in phrases:
@@ -141,13 +161,14 @@ def _read_claims(text: str, phrases: tuple[Phrase, ...]) -> tuple[tuple[Claim, .
     claims: list[Claim] = []
     dangling: list[str] = []
     fronted: set[int] = set()
-    for predicates, match in _relations(text):
+    for predicates, match in _relations(text, phrases):
         ends = _relation_ends(text, phrases, match)
         if ends is None:
             dangling.append(match[0])
             continue
         subject, other = ends
-        claims += [Claim(subject, predicate, other) for predicate in predicates]
+        attached = not text[phrases[subject].end : match.start()].strip()
+        claims += [Claim(subject, predicate, other, attached) for predicate in predicates]
         if phrases[other].start >= match.end() and subject > other:
             fronted.add(other)
     for place, match in _places(text):
@@ -155,11 +176,12 @@ def _read_claims(text: str, phrases: tuple[Phrase, ...]) -> tuple[tuple[Claim, .
         if subject_of_place is None:
             dangling.append(match[0])
         else:
-            claims.append(Claim(subject_of_place, place, None))
+            attached = not text[phrases[subject_of_place].end : match.start()].strip()
+            claims.append(Claim(subject_of_place, place, None, attached))
     return tuple(claims), tuple(dangling)
 
 
-def _relations(text: str) -> Iterator[tuple[tuple[str, ...], re.Match[str]]]:
+def _relations(text: str, phrases: tuple[Phrase, ...]) -> Iterator[tuple[tuple[str, ...], re.Match[str]]]:
     diagonals = list(_DIAGONALS.finditer(text))
     for match in diagonals:
         height, side = match[1] or match[3], match[2] or match[4]
@@ -167,8 +189,8 @@ def _relations(text: str) -> Iterator[tuple[tuple[str, ...], re.Match[str]]]:
     for predicate, pattern in _RELATIONS:
         for match in pattern.finditer(text):
             on_picture = re.match(_PICTURE, text[match.end() - 3 :])
-            inside = any(one.start() <= match.start() < one.end() for one in diagonals)
-            if not on_picture and not inside:
+            spans = [one.span() for one in diagonals] + [(phrase.start, phrase.end) for phrase in phrases]
+            if not on_picture and not any(start <= match.start() < end for start, end in spans):
                 yield (predicate,), match
 
 

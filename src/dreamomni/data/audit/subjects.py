@@ -8,8 +8,11 @@ import numpy as np
 
 from dreamomni.data.audit.check import Check
 from dreamomni.data.audit.facts import Facts, View, bounds
-from dreamomni.data.audit.referents import named
-from dreamomni.data.audit.sentences import read
+from dreamomni.data.audit.labels import directions
+from dreamomni.data.audit.nouns import Phrase
+from dreamomni.data.audit.referents import in_place, referents
+from dreamomni.data.audit.sentences import Sentence, read
+from dreamomni.tasks.sample import ObjectLabel
 
 _TASKS = frozenset({"subject"})
 _SIDE = 48
@@ -63,42 +66,70 @@ def likeness(facts: Facts) -> Iterator[str]:
 
 
 def sources_said(facts: Facts) -> Iterator[str]:
-    """Where words name an image beside a thing, that thing is a subject from that image."""
-    records = facts.detail("subjects")
+    """Each thing that words take from an image is just one thing there: a subject."""
     text = facts.sample.instruction
-    sentence = read(text, facts.vocabulary)
-    if not sentence.images:
-        yield f"no image is named: {text!r}"
-    for number, position in sentence.images:
-        if not 1 <= number <= len(facts.images):
+    sentence = read(text, facts.words)
+    taken: Counter[tuple[int, int]] = Counter()
+    for number, (phrase, image) in _taken(sentence).items():
+        if not 1 <= image <= len(facts.images):
             continue
-        before = [phrase for phrase in sentence.phrases if phrase.end <= position]
-        after = [phrase for phrase in sentence.phrases if phrase.start > position]
-        near = before[-1:] + after[:1]
-        mine = [record for record in records if record["image"] == number]
-        if not any(
-            phrase.name == record["name"] and phrase.colour in (None, record["colour"])
-            for phrase in near
-            for record in mine
-        ):
-            yield f"image {number} is named beside {[str(one) for one in near]}, not its subject: {text!r}"
+        found = referents(facts.images[image - 1], sentence, number, attached=True)
+        if len(found) != 1:
+            yield f"{str(phrase)!r} means {len(found)} things of image {image}: {text!r}"
+        taken.update((image, label.instance_id) for label in found)
+    wanted = Counter((record["image"], record["source_instance"]) for record in facts.detail("subjects"))
+    if taken != wanted:
+        yield f"the words take {sorted(taken)} (image, instance), the subjects are {sorted(wanted)}: {text!r}"
 
 
-def sources_clear(facts: Facts) -> Iterator[str]:
-    """A thing that words take from an image is the only one of its name, or of its name and colour, there."""
-    sentence = read(facts.sample.instruction, facts.vocabulary)
-    for record in facts.detail("subjects"):
-        if not 1 <= record["image"] <= len(facts.images):
+def subject_places(facts: Facts) -> Iterator[str]:
+    """Places and relations that words give to subjects hold in the target."""
+    text = facts.sample.instruction
+    sentence = read(text, facts.words)
+    yield from (f"{words!r} is left hanging: {text!r}" for words in sentence.dangling)
+    taken = _taken(sentence)
+    target_of = {
+        (record["image"], record["source_instance"]): record["target_instance"]
+        for record in facts.detail("subjects")
+    }
+
+    def seen(number: int) -> list[ObjectLabel]:
+        if number not in taken or not 1 <= taken[number][1] <= len(facts.images):
+            return referents(facts.target, sentence, number)
+        image = taken[number][1]
+        found = referents(facts.images[image - 1], sentence, number, attached=True)
+        targets = [target_of.get((image, label.instance_id)) for label in found]
+        return [facts.target.by_id[one] for one in targets if one in facts.target.by_id]
+
+    for claim in sentence.claims:
+        # "the cat on the left of image 2" says which cat of that image.
+        if claim.attached and sentence.phrases[claim.subject].definite:
             continue
-        view = facts.images[record["image"] - 1]
-        colours = {phrase.colour for phrase in sentence.phrases if phrase.name == record["name"]}
-        if not colours:
-            yield f"the words do not name the {record['name']}: {facts.sample.instruction!r}"
-        for colour in colours:
-            found = len(named(view, record["name"], colour))
-            others = [one for one in facts.detail("subjects") if one["name"] == record["name"]]
-            if colour in (None, record["colour"]) and found != 1 and len(others) == 1:
-                yield f"{view.title} has {found} of '{colour or 'any'} {record['name']}'"
+        first = seen(claim.subject)
+        if claim.object is None:
+            true = bool(first) and all(in_place(facts.target, label, claim.predicate) for label in first)
+        else:
+            second = seen(claim.object)
+            pairs = [(one, two) for one in first for two in second]
+            true = bool(pairs) and all(claim.predicate in directions(facts.target, *pair) for pair in pairs)
+        if not true:
+            yield f"not so in the target: {sentence.phrases[claim.subject]} {claim.predicate}: {text!r}"
+
+
+def _taken(sentence: Sentence) -> dict[int, tuple[Phrase, int]]:
+    """Which phrase each mention of an image belongs to: number of the phrase -> (phrase, image)."""
+    found: dict[int, tuple[Phrase, int]] = {}
+    for image, position in sentence.images:
+        before = [number for number, phrase in enumerate(sentence.phrases) if phrase.end <= position]
+        if not before:
+            continue
+        number = before[-1]
+        subjects_of = [claim.subject for claim in sentence.claims if claim.object == number]
+        # "the cat above the house of image 2" takes the cat; "a cat is above the dog, of image 2" too.
+        free = [one for one in subjects_of if one not in found and one < number]
+        number = free[-1] if free else number
+        found[number] = (sentence.phrases[number], image)
+    return found
 
 
 def _whole(view: View, number: int) -> bool:
@@ -134,5 +165,5 @@ CHECKS = (
     Check("subjects", subjects, _TASKS),
     Check("likeness of subjects", likeness, _TASKS),
     Check("sources as said", sources_said, _TASKS),
-    Check("clear sources", sources_clear, _TASKS),
+    Check("places of subjects", subject_places, _TASKS),
 )
