@@ -61,10 +61,38 @@ def load_image(
     Raises:
         RequestError: The file is missing, not an image, damaged, animated, too small or too large.
     """
+    rgb, alpha = _read(source, max_pixels, min_side)
+    return rgb if alpha is None else _over(rgb, alpha, background)
+
+
+def load_rgba(source: ImageInput, *, max_pixels: int = 16_777_216, min_side: int = 16) -> Image.Image:
+    """Read an image that has transparency as upright 8-bit sRGB, mode "RGBA" (straight alpha).
+
+    Args:
+        source: A path to a PNG or WEBP file, or a Pillow image.
+        max_pixels: Largest number of pixels.
+        min_side: Smallest width and height in pixels.
+
+    Raises:
+        RequestError: It cannot be read (see `load_image`), has no transparent pixel, or no other.
+    """
+    rgb, alpha = _read(source, max_pixels, min_side)
+    low, high = alpha.getextrema() if alpha is not None else (255, 255)
+    given = isinstance(source, Image.Image)
+    name = f"the given image ({rgb.width}x{rgb.height})" if given else f"image {str(source)!r}"
+    if low == 255:
+        raise RequestError(f"{name} has no transparent pixel, so nothing says where its subject ends")
+    if high == 0:
+        raise RequestError(f"{name} is transparent everywhere, so it shows nothing")
+    assert alpha is not None
+    rgb.putalpha(alpha)
+    return rgb
+
+
+def _read(source: ImageInput, max_pixels: int, min_side: int) -> tuple[Image.Image, Image.Image | None]:
+    """Colours (mode "RGB") and alpha (mode "L", None where the image has none)."""
     if isinstance(source, Image.Image):
-        return _standard(
-            source, f"the given image ({source.width}x{source.height})", max_pixels, min_side, background
-        )
+        return _standard(source, f"the given image ({source.width}x{source.height})", max_pixels, min_side)
     name = f"image {str(source)!r}"
     try:
         content = Path(source).read_bytes()
@@ -81,7 +109,7 @@ def load_image(
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with _open(content, name, max_pixels) as image:
-            return _standard(image, name, max_pixels, min_side, background)
+            return _standard(image, name, max_pixels, min_side)
 
 
 def load_mask(source: ImageInput, size: Size) -> Image.Image:
@@ -140,8 +168,8 @@ def _open(content: bytes, name: str, max_pixels: int) -> Image.Image:
 
 
 def _standard(
-    image: Image.Image, name: str, max_pixels: int, min_side: int, background: tuple[int, int, int]
-) -> Image.Image:
+    image: Image.Image, name: str, max_pixels: int, min_side: int
+) -> tuple[Image.Image, Image.Image | None]:
     width, height = image.size
     if width * height > max_pixels:
         raise RequestError(
@@ -166,9 +194,12 @@ def _standard(
     except _DAMAGE as error:
         reason = " ".join(str(error).split())
         raise RequestError(f"{name} is damaged or cut short and cannot be decoded: {reason}") from error
-    if alpha is not None:
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, background), alpha)
-    return Image.fromarray(np.array(rgb))  # a fresh image: no profile, no EXIF, no open file
+    return Image.fromarray(np.array(rgb)), alpha  # a fresh image: no profile, no EXIF, no open file
+
+
+def _over(rgb: Image.Image, alpha: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    laid = Image.composite(rgb, Image.new("RGB", rgb.size, background), alpha)
+    return Image.fromarray(np.array(laid))
 
 
 def _eight_bits(image: Image.Image, name: str) -> Image.Image:

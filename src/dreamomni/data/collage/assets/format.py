@@ -8,8 +8,8 @@
     from 128      blobs, each aligned to 64 bytes
 
 The blob of a thing is its levels from the largest (premultiplied RGBA; after it the weight plane where the
-main colour can be chosen) and its outline as float32 pairs. That of a background is its levels in RGB, that of
-a font its file. The index has the offset, size and sha256 of each blob, so that `check` finds damage.
+main colour can be chosen) and its outline as float32 pairs. That of a background is its levels in RGB, that
+of a font its file. The index has the offset, size and sha256 of each blob, so that `check` finds damage.
 """
 
 import hashlib
