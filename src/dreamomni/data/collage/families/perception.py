@@ -165,11 +165,14 @@ def free_colours(
     if background in world.backgrounds:
         named.append(world.backgrounds[background])
     seen = _colour_counts(pixels)
+    # Four bytes a pixel, so that a colour is found by one comparison.
+    packed = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA).view(np.uint32)
     free = []
     for name, rgb in world.colours.items():
-        if any(float(delta_e(rgb, other)) < least for other in named):
+        if any(_distance(rgb, other) < least for other in named):
             continue
-        if seen[_near_cells(rgb)].sum() <= _NEAR_SHARE * seen.sum() and not _has_exactly(pixels, rgb):
+        wanted = np.array((*rgb, 255), np.uint8).view(np.uint32)
+        if seen[_near_cells(rgb)].sum() <= _NEAR_SHARE * seen.sum() and not (packed == wanted).any():
             free.append(name)
     return free
 
@@ -193,7 +196,8 @@ def mark(kind: str, picture: Picture, labels: Sequence[ObjectLabel], rgb: RGB, s
     pixels, ids = picture.pixels, picture.ids.copy()
     for label in labels:
         pixels = draw_box(pixels, label.box, rgb, stroke)
-        ids[box_outline(label.box, Size(ids.shape[1], ids.shape[0]), stroke)] = 0
+        for strip in box_strips(label.box, Size(ids.shape[1], ids.shape[0]), stroke):
+            ids[strip] = 0
     return replace(picture, pixels=pixels, ids=ids)
 
 
@@ -209,10 +213,13 @@ def fill_region(pixels: Pixels, ids: Ids, instances: Iterable[int], rgb: RGB) ->
     Returns:
         (H, W, 3) uint8, a new array.
     """
-    table = np.zeros(256, np.bool_)
-    table[list(instances)] = True
+    table = np.zeros(256, np.uint8)
+    table[list(instances)] = 255
+    mask = np.asarray(cv2.LUT(ids.astype(np.uint8), table), dtype=np.uint8)
     filled = pixels.copy()
-    filled[table[ids]] = rgb
+    x, y, width, height = cv2.boundingRect(mask)
+    here = np.s_[y : y + height, x : x + width]
+    filled[here][mask[here] > 0] = rgb
     return filled
 
 
@@ -231,20 +238,25 @@ def draw_box(pixels: Pixels, box: Box, rgb: RGB, stroke: int) -> Pixels:
         (H, W, 3) uint8, a new array.
     """
     drawn = pixels.copy()
-    drawn[box_outline(box, Size(pixels.shape[1], pixels.shape[0]), stroke)] = rgb
+    for strip in box_strips(box, Size(pixels.shape[1], pixels.shape[0]), stroke):
+        drawn[strip] = rgb
     return drawn
 
 
-def box_outline(box: Box, size: Size, stroke: int) -> npt.NDArray[np.bool_]:
-    """Which pixels `draw_box` paints, as (H, W) bool."""
+def box_strips(box: Box, size: Size, stroke: int) -> tuple[tuple[slice, slice], ...]:
+    """The rows and columns of the four sides that `draw_box` paints."""
     if stroke < 1 or box.x0 < 0 or box.y0 < 0 or box.x1 > size.width or box.y1 > size.height:
         raise ValueError(f"cannot outline {box} with {stroke} pixels on a canvas of {size}")
     x0, y0 = max(box.x0 - stroke, 0), max(box.y0 - stroke, 0)
     x1, y1 = min(box.x1 + stroke, size.width), min(box.y1 + stroke, size.height)
-    outline = np.zeros((size.height, size.width), np.bool_)
-    outline[y0:y1, x0:x1] = True
-    outline[y0 + stroke : y1 - stroke, x0 + stroke : x1 - stroke] = False
-    return outline
+    inner_x0, inner_y0 = min(x0 + stroke, x1), min(y0 + stroke, y1)
+    inner_x1, inner_y1 = max(x1 - stroke, x0), max(y1 - stroke, y0)
+    return (
+        np.s_[y0:inner_y0, x0:x1],
+        np.s_[inner_y1:y1, x0:x1],
+        np.s_[y0:y1, x0:inner_x0],
+        np.s_[y0:y1, inner_x1:x1],
+    )
 
 
 def _mark_details(
@@ -277,8 +289,9 @@ def _near_cells(rgb: RGB) -> npt.NDArray[np.bool_]:
     return np.asarray(delta_e(cells, rgb) < _NEAR)
 
 
-def _has_exactly(pixels: Pixels, rgb: RGB) -> bool:
-    return cv2.countNonZero(cv2.inRange(pixels, rgb, rgb)) > 0
+@functools.cache
+def _distance(first: RGB, second: RGB) -> float:
+    return float(delta_e(first, second))
 
 
 def _without_period(text: str) -> str:
