@@ -191,3 +191,12 @@ def test_options_act() -> None:
 def test_impossible_options_are_explained(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe("reference", CollageRecipe, [f"reference.{override}"])
+
+
+def test_a_tokenizer_learns_every_word() -> None:
+    engine = CollageEngine(load_recipe("reference", CollageRecipe, ["size=64x64", NAMES]))
+    known = {word for text in engine.corpus(0) for word in re.findall(r"[A-Za-z]+|\d+", text)}
+    for index in range(60):
+        sample = engine.sample(21, index)
+        for text in (sample.instruction, sample.caption):
+            assert set(re.findall(r"[A-Za-z]+|\d+", text)) <= known, text

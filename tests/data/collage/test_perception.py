@@ -216,3 +216,12 @@ def test_options_act() -> None:
         drawn("perception.stroke=[0.05, 0.01]")
     with pytest.raises(ConfigError, match="ask needs at least one weight above 0"):
         drawn("perception.ask={one: 0}")
+
+
+def test_a_tokenizer_learns_every_word() -> None:
+    engine = CollageEngine(load_recipe("perception", CollageRecipe, ["size=64x64", NAMES]))
+    known = {word for text in engine.corpus(0) for word in re.findall(r"[A-Za-z]+|\d+", text)}
+    for index in range(60):
+        sample = engine.sample(21, index)
+        for text in (sample.instruction, sample.caption):
+            assert set(re.findall(r"[A-Za-z]+|\d+", text)) <= known, text

@@ -38,12 +38,14 @@ def add_parser(actions: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw the samples, write them and their contact sheet."""
     from dreamomni.config import load_recipe
+    from dreamomni.data.annotators import load_annotators
     from dreamomni.data.collage.engine import CollageEngine
     from dreamomni.data.collage.recipe import CollageRecipe
     from dreamomni.data.folder import write_samples
     from dreamomni.inference.output import make_folder
 
-    engine = CollageEngine(load_recipe(args.recipe, CollageRecipe, args.overrides), split=args.split)
+    recipe = load_recipe(args.recipe, CollageRecipe, args.overrides)
+    engine = CollageEngine(recipe, split=args.split, annotators=load_annotators(recipe))
     samples = [engine.sample(args.seed, index, kind=args.kind) for index in range(args.num_samples)]
     folder = make_folder(Path(args.out))
     write_samples(samples, folder)

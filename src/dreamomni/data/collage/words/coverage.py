@@ -38,7 +38,7 @@ def coverage(recipe: CollageRecipe, world: World) -> Iterator[str]:
     names = [*world.names, *(world.pool("shape") if "shapes" in kinds else ())]
     templates = [*caption_templates(), *(instruction_templates() if kinds & set(EDIT_KINDS) else ())]
     # Things are told from their like, and places are named, wherever words follow the picture.
-    if kinds & {"multi_edit", *DRAG_KINDS, *PERCEPTION_KINDS, *COMBINED_KINDS}:
+    if kinds & {"multi_edit", *DRAG_KINDS, *REFERENCE_KINDS, *PERCEPTION_KINDS, *COMBINED_KINDS}:
         templates += [*reference_templates(), *instruction_templates()]
     if kinds & {"multi_edit", *COMBINED_KINDS}:
         templates += multi_edit_templates()
@@ -100,4 +100,6 @@ def _kinds_of(recipe: CollageRecipe) -> set[str]:
     for users, bases in ((DRAG_KINDS, recipe.drag.bases), (INPAINT_KINDS, recipe.inpaint.bases)):
         if kinds & set(users):
             kinds |= {base for base, weight in bases.items() if weight > 0}
+    if kinds & set(REFERENCE_KINDS) and recipe.reference.shapes > 0:
+        kinds.add("shapes")
     return kinds
