@@ -201,6 +201,13 @@ def test_several_canvas_sizes_are_refused(parts: Path, tmp_path: Path) -> None:
         build_task(tiny_dit(parts, 5, data=str(world)))
 
 
+def test_tasks_that_no_network_knows_are_refused(parts: Path, tmp_path: Path) -> None:
+    world = tmp_path / "drags.yaml"
+    world.write_text(WORLD.replace(", add: 1.0", ", add: 1.0, drag_move: 1.0"))
+    with pytest.raises(ConfigError, match="draws drag_move, but training knows only"):
+        build_task(tiny_dit(parts, 5, data=str(world)))
+
+
 def test_only_an_autoencoder_of_the_same_latents_can_be_shipped(parts: Path, tmp_path: Path) -> None:
     other = Autoencoder.from_pretrained(parts / "vae")
     torch.nn.init.zeros_(other.model.decoder.conv_out.weight)

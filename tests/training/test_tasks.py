@@ -144,6 +144,13 @@ def test_edits_need_a_world_with_edits(tmp_path: Path) -> None:
         build_task(recipe)
 
 
+def test_a_world_with_drags_is_not_read(tmp_path: Path) -> None:
+    recipe = vlm_recipe(tmp_path)
+    (tmp_path / "world.yaml").write_text(WORLD.replace(", add: 1.0", ", add: 1.0, drag_move: 1.0"))
+    with pytest.raises(ConfigError, match="draws drag_move, but training knows only"):
+        build_task(recipe)
+
+
 @pytest.mark.parametrize("name", [name for name in list_recipes() if name.startswith("train/")])
 def test_shipped_recipes_dry_run(name: str) -> None:
     recipe = load_recipe(name, TrainRecipe)

@@ -34,6 +34,7 @@ from dreamomni.models.vlm import VLMEncoder
 from dreamomni.seeding import derive_seed, generator
 from dreamomni.tasks.sample import TrainingSample
 from dreamomni.training.config import DitTaskConfig, TrainingConfig
+from dreamomni.training.kinds import check_kinds
 from dreamomni.training.latent_cache import SampleGroup, load_or_build
 from dreamomni.training.pictures import tile, to_uint8
 from dreamomni.training.task import StepOutput
@@ -66,6 +67,7 @@ class DitTask:
     def __init__(self, config: DitTaskConfig, training: TrainingConfig) -> None:
         self.config, self.training = config, training
         self.data = load_recipe(config.data, CollageRecipe)
+        check_kinds(config.data, self.data)
         if len(self.data.size) > 1:
             raise ConfigError(
                 f"data recipe {config.data!r} has {len(self.data.size)} canvas sizes, but a latent "

@@ -24,6 +24,7 @@ from dreamomni.models.processor import IGNORED_LABEL
 from dreamomni.models.vlm import VLMEncoder, build_mini_vlm
 from dreamomni.seeding import derive_seed, generator
 from dreamomni.training.config import TrainingConfig, VlmTaskConfig
+from dreamomni.training.kinds import check_kinds
 from dreamomni.training.pictures import text_sheet
 from dreamomni.training.questions import CAPTION_PROMPT, Question, draw_question
 from dreamomni.training.task import StepOutput
@@ -58,6 +59,7 @@ class VlmTask:
     def __init__(self, config: VlmTaskConfig, training: TrainingConfig) -> None:
         self.config, self.training = config, training
         data = load_recipe(config.data, CollageRecipe)
+        check_kinds(config.data, data)
         if len(data.size) > 1:
             raise ConfigError(
                 f"data recipe {config.data!r} has {len(data.size)} canvas sizes, but a batch holds one; "

@@ -5,14 +5,15 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import yaml
 
-from dreamomni.config import dump_recipe, load_recipe
+from dreamomni.config import dump_recipe, list_recipes, load_recipe, validate
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.labels import cosines
 from dreamomni.data.collage.layout import LOCATIONS
 from dreamomni.data.collage.recipe import EDIT_KINDS, TEXT_TO_IMAGE_KINDS, CollageRecipe
 from dreamomni.errors import ConfigError, DataError
-from dreamomni.tasks.geometry import Size
+from dreamomni.tasks.geometry import Size, aspect_buckets
 from dreamomni.tasks.sample import ObjectLabel, TrainingSample
 
 ALL_KINDS = (*TEXT_TO_IMAGE_KINDS, *EDIT_KINDS)
@@ -306,6 +307,20 @@ def test_labels_carry_licences_and_splits_differ() -> None:
         (["object_sizes={2: [0.1, 0.2]}"], "needs a row for 1"),
         (["object_sizes={1: [0.4, 0.2]}"], "smallest <= largest"),
         (["hold_out={}"], "unknown key"),
+        (["version=2"], r"mini-world.yaml: the recipe: it has version 2, but this release draws version 1"),
+        (["version=0", "nonsense=1"], "it has version 0, but this release"),
+        (["object_sizes={1: [0.9, 1.0]}"], "no two things of that size fit on a canvas of 64x64"),
+        (["names=[apple]"], "two, which shows 2 different things, but the recipe has 1"),
+        (["buckets=512"], "size and buckets are both given"),
+        (["size=null", "buckets=20"], "buckets.*base"),
+        (["size=null", "buckets={base: 64, multiple: 48}"], "base size 64 is too small"),
+        (["edit.num_edits={2: 0}"], "at least one weight above 0"),
+        (
+            ["mixture.multi_edit=1", "max_edit_objects=1", "edit.operations={remove: 1}"],
+            "at least 2 edits of different things",
+        ),
+        (["text_to_image.description_things=3"], "asks for 6 different things"),
+        (["text_to_image.small=[0.1, 0.4]"], "what is large must be at least 1.5 times"),
     ],
 )
 def test_impossible_recipes_are_explained(overrides: list[str], message: str) -> None:
@@ -321,17 +336,59 @@ def test_unknown_kinds_and_splits_are_explained(mini: CollageEngine) -> None:
 
 
 def test_no_room_is_said_so() -> None:
-    engine = CollageEngine(load_recipe("mini-world", CollageRecipe, ["object_sizes={1: [0.9, 1.0]}"]))
+    # Nothing in the mixture needs room for two, so only a forced kind finds none.
+    overrides = ["object_sizes={1: [0.9, 1.0]}", "mixture={single: 1}"]
+    engine = CollageEngine(load_recipe("mini-world", CollageRecipe, overrides))
     assert engine.sample(0, 0, "single")
     with pytest.raises(DataError, match=r"sample 0 of seed 0 \(two, 64x64\) found no layout in 40 attempts"):
         engine.sample(0, 0, "two")
 
 
+def test_buckets_stand_for_their_sizes() -> None:
+    recipe = load_recipe("mini-world", CollageRecipe, ["size=null", "buckets=256"])
+    assert recipe.size == aspect_buckets(256)
+    assert len(recipe.size) == 31
+    coarse = load_recipe("mini-world", CollageRecipe, ["size=null", "buckets={base: 256, multiple: 64}"])
+    assert coarse.size == aspect_buckets(256, 64)
+    again = validate(yaml.safe_load(dump_recipe(recipe)), CollageRecipe, origin="copy")
+    assert again == recipe
+    engine = CollageEngine(recipe)
+    shapes = {engine.sample(0, index, "two").target.shape[1::-1] for index in range(60)}
+    assert shapes <= set(aspect_buckets(256))
+    assert len(shapes) > 20
+
+
+def test_every_shipped_data_recipe_draws() -> None:
+    names = [name for name in list_recipes() if name.startswith("data/")]
+    assert {"data/dreamomni", "data/text-to-image", "data/edit", "data/collage-all"} <= set(names)
+    for name in names:
+        recipe = load_recipe(name, CollageRecipe)
+        engine = CollageEngine(recipe)
+        for kind, weight in recipe.mixture.items():
+            if weight > 0:
+                assert engine.sample(0, 0, kind).kind == kind
+
+
+def test_the_blend_of_a_sample_is_drawn_and_said() -> None:
+    weights = "blending.weights={none: 1, feather: 1, gaussian: 1, gain: 1, shadow: 1}"
+    engine = CollageEngine(load_recipe("mini-world", CollageRecipe, [weights]))
+    plain = CollageEngine(MINI)
+    styles = set()
+    for index in range(40):
+        sample, other = engine.sample(3, index, "replace"), plain.sample(3, index, "replace")
+        style = sample.details["blend"]["style"]
+        styles.add(style)
+        assert sample.instruction == other.instruction
+        assert [label.name for label in sample.objects] == [label.name for label in other.objects]
+        # Softer edges end a little earlier; light and shadow belong to no thing.
+        if style in ("none", "gain", "shadow"):
+            assert sample.objects == other.objects
+        if style == "none":
+            assert sample.target.tobytes() == other.target.tobytes()
+    assert styles == {"none", "feather", "gaussian", "gain", "shadow"}
+
+
 def test_a_recipe_survives_being_written() -> None:
-    import yaml
-
-    from dreamomni.config import validate
-
     for recipe in (MINI, CROWDED):
         assert validate(yaml.safe_load(dump_recipe(recipe)), CollageRecipe, origin="copy") == recipe
     assert CollageRecipe(size="64x48").size == (Size(64, 48),)

@@ -17,6 +17,7 @@ from dreamomni.data.collage.families.inpaint import InpaintFamily
 from dreamomni.data.collage.families.perception import PerceptionFamily
 from dreamomni.data.collage.families.subject import SubjectFamily
 from dreamomni.data.collage.families.text_to_image import TextToImageFamily
+from dreamomni.data.collage.feasibility import check_feasible
 from dreamomni.data.collage.fonts import FONTS, font_licence
 from dreamomni.data.collage.labels import read_relations
 from dreamomni.data.collage.maps import Annotator, check_annotators
@@ -47,7 +48,7 @@ _LICENCE = "Apache-2.0"
 
 
 class CollageEngine:
-    """Draws exactly labelled samples for text-to-image and instruction editing (DreamOmni, section 3.2).
+    """Draws exactly labelled samples of all six families of tasks (DreamOmni, section 3.2).
 
     Args:
         recipe: What to draw.
@@ -55,11 +56,12 @@ class CollageEngine:
             its kind can.
         pack: Where stickers come from, the shipped pack by default; or everything to draw from, instead of
             the libraries that the recipe names.
-        annotators: The models that the recipe names for maps, as `data.annotators.load_annotators` gives them.
+        annotators: The models that the recipe names for maps, as `data.annotators.load_annotators` gives
+            them.
 
     Raises:
-        ConfigError: The recipe names something that does not exist, a split has nothing to draw, or the
-            annotators are not those of the recipe.
+        ConfigError: The recipe names something that does not exist or can never be drawn, a split has nothing
+            to draw, or the annotators are not those of the recipe.
         DataError: A library of the recipe is missing, damaged or of another version.
     """
 
@@ -80,6 +82,7 @@ class CollageEngine:
         self._world = World(recipe, self._assets, split)
         self._world.check_split(split)
         self._renderer = Renderer(self._assets)
+        check_feasible(recipe, self._world, self._renderer)
         self._context = Context(recipe, self._world, self._renderer, split, self._annotators)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from dreamomni.config import StrictConfig
 from dreamomni.data.collage.options.blending import BlendingOptions
@@ -13,7 +13,11 @@ from dreamomni.data.collage.options.inpaint import InpaintOptions
 from dreamomni.data.collage.options.perception import PerceptionOptions
 from dreamomni.data.collage.options.reference import ReferenceOptions
 from dreamomni.data.collage.options.text_to_image import TextToImageOptions
-from dreamomni.tasks.geometry import Size
+from dreamomni.errors import RequestError
+from dreamomni.tasks.geometry import Size, aspect_buckets
+
+RECIPE_VERSION = 1
+"""Version of the drawing rules that this release knows."""
 
 TextToImageKind = Literal[
     "single",
@@ -58,6 +62,11 @@ def _as_sizes(value: Any) -> Any:
     return (value,) if one else value
 
 
+def _as_buckets(value: Any) -> Any:
+    """The base may stand alone."""
+    return {"base": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -69,12 +78,32 @@ class HeldOut(StrictConfig):
     salt: str = "held-out"
 
 
+class Buckets(StrictConfig):
+    """The aspect-ratio buckets of one resolution, from 4:1 to 1:4 (see `tasks.geometry.aspect_buckets`).
+
+    Attributes:
+        base: Side of the square bucket in pixels.
+        multiple: What both sides of every bucket are multiples of.
+    """
+
+    base: Annotated[int, Field(ge=32, le=2048)]
+    multiple: Annotated[int, Field(ge=1, le=256)] = 16
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The sizes of all buckets."""
+        return aspect_buckets(self.base, self.multiple)
+
+
 class CollageRecipe(StrictConfig):
     """A family of synthetic collages; with a seed and an index it names one sample exactly.
 
     Attributes:
         version: Version of the drawing rules. It changes when the same recipe would give other samples.
         size: One canvas or several (one is drawn for each sample), written as `64x64`.
+        buckets: Instead of `size`, the side of the square bucket: canvases are the 31 aspect-ratio buckets of
+            that resolution, in multiples of 16 pixels (`{base: 512, multiple: 32}` for others). `size` is
+            then the list of them.
         assets: Files of asset libraries (`dreamomni data assets build`) to draw from beside the sticker pack.
         names: Things by name, "all" (of the pack and the libraries), or "assets" (of the libraries alone).
         colours: Colours of things: names, "mini", or "all".
@@ -104,8 +133,9 @@ class CollageRecipe(StrictConfig):
         combined: Options of that family.
     """
 
-    version: Literal[1] = 1
+    version: int = RECIPE_VERSION
     size: Annotated[tuple[Size, ...], BeforeValidator(_as_sizes)] = (Size(64, 64),)
+    buckets: Annotated[Buckets | None, BeforeValidator(_as_buckets)] = None
     assets: Annotated[tuple[str, ...], BeforeValidator(_as_paths)] = ()
     names: tuple[str, ...] | Literal["all", "assets"] = "all"
     colours: tuple[str, ...] | Literal["mini", "all"] = "mini"
@@ -147,6 +177,33 @@ class CollageRecipe(StrictConfig):
     perception: PerceptionOptions = PerceptionOptions()
     combined: CombinedOptions = CombinedOptions()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _prepare(cls, tree: Any) -> Any:
+        """Refuse other versions before their unknown keys, and let buckets fill in the sizes."""
+        if not isinstance(tree, dict):
+            return tree
+        version = tree.get("version", RECIPE_VERSION)
+        if version != RECIPE_VERSION:
+            raise ValueError(
+                f"it has version {version!r}, but this release draws version {RECIPE_VERSION}: use the "
+                f"release that the recipe was written for, or change it and say version: {RECIPE_VERSION}"
+            )
+        if tree.get("buckets") is None:
+            return tree
+        try:
+            sizes = Buckets.model_validate(_as_buckets(tree["buckets"])).sizes
+        except ValidationError:
+            return tree  # the field itself says what is wrong
+        except RequestError as error:
+            raise ValueError(f"buckets: {error}") from None
+        given = tree.get("size")
+        if given is not None and {str(size) for size in _as_sizes(given)} != {str(size) for size in sizes}:
+            raise ValueError(
+                "size and buckets are both given: say one of them (buckets: null takes them away)"
+            )
+        return {**tree, "size": sizes}
+
     @field_validator("size")
     @classmethod
     def _check_size(cls, sizes: tuple[Size, ...]) -> tuple[Size, ...]:
@@ -174,6 +231,20 @@ class CollageRecipe(StrictConfig):
         for name, weights in (("mixture", self.mixture), ("background_styles", self.background_styles)):
             if not sum(weights.values()) > 0:
                 raise ValueError(f"{name} needs at least one weight above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _check_multi_edit(self) -> "CollageRecipe":
+        fewest = min(count for count, weight in self.edit.num_edits.items() if weight > 0)
+        if (
+            self.mixture.get("multi_edit", 0) > 0
+            and not self.edit.operations.get("add", 0) > 0
+            and fewest > self.max_edit_objects
+        ):
+            raise ValueError(
+                f"edit.num_edits asks for at least {fewest} edits of different things, but max_edit_objects "
+                f"is {self.max_edit_objects} and edit.operations has no add: raise the one or allow the other"
+            )
         return self
 
     def object_size(self, count: int) -> tuple[float, float]:

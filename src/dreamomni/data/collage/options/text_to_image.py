@@ -63,6 +63,12 @@ class TextToImageOptions(StrictConfig):
 
     @model_validator(mode="after")
     def _check_sizes(self) -> "TextToImageOptions":
+        most = max(count for count, weight in self.description_groups.items() if weight > 0)
+        if most > self.description_things:
+            raise ValueError(
+                f"description_groups asks for {most} different things, but description_things is "
+                f"{self.description_things}: raise it"
+            )
         if self.small[1] * 1.5 > self.large[0]:
             raise ValueError(
                 f"large begins at {self.large[0]:g} and small ends at {self.small[1]:g}: "
