@@ -3,35 +3,95 @@
 _IRREGULAR_PLURALS = {
     "bus": "buses",
     "cactus": "cacti",
+    "child": "children",
+    "deer": "deer",
+    "dice": "dice",
     "fish": "fish",
+    "foot": "feet",
+    "goose": "geese",
+    "jellyfish": "jellyfish",
     "knife": "knives",
     "leaf": "leaves",
-    "scissors": "scissors",
+    "loaf": "loaves",
+    "man": "men",
+    "mouse": "mice",
+    "person": "people",
+    "potato": "potatoes",
+    "scarf": "scarves",
     "sheep": "sheep",
+    "shelf": "shelves",
     "snowman": "snowmen",
+    "tomato": "tomatoes",
+    "tooth": "teeth",
+    "volcano": "volcanoes",
+    "wolf": "wolves",
+    "woman": "women",
 }
 _ALIASES = {
     "airplane": "plane",
-    "bike": "bicycle",
-    "icecream": "ice cream",
-    "letter": "envelope",
-    "present": "gift",
-    "telephone": "phone",
-    "tee shirt": "shirt",
+    "aubergine": "eggplant",
     "automobile": "car",
+    "ax": "axe",
+    "bike": "bicycle",
+    "bread": "loaf",
+    "chili": "chili pepper",
+    "couch": "sofa",
+    "die": "dice",
+    "doughnut": "donut",
+    "fire": "flame",
+    "hamburger": "burger",
+    "handbag": "purse",
+    "hen": "chicken",
+    "icecream": "ice cream",
+    "ladybird": "ladybug",
+    "letter": "envelope",
+    "lightbulb": "light bulb",
+    "lightning": "lightning bolt",
+    "loaf of bread": "loaf",
+    "lorry": "truck",
+    "motorbike": "motorcycle",
+    "necktie": "tie",
+    "paint brush": "paintbrush",
+    "pants": "trousers",
+    "popsicle": "ice pop",
+    "present": "gift",
+    "raindrop": "drop",
+    "rucksack": "backpack",
     "sailboat": "boat",
+    "sledge": "sled",
+    "spade": "shovel",
+    "spanner": "wrench",
+    "tee shirt": "shirt",
+    "telephone": "phone",
+    "tv": "television",
+    "wristwatch": "watch",
 }
-_PAIRS = frozenset({"scissors"})
+_PAIRS = frozenset(
+    {
+        "binoculars",
+        "glasses",
+        "headphones",
+        "jeans",
+        "pants",
+        "pliers",
+        "scissors",
+        "shorts",
+        "sunglasses",
+        "trousers",
+    }
+)
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
 _VOWELS = "aeiou"
 # Written with a vowel, spoken with a consonant, and the other way round.
-_CONSONANT_SOUNDS = ("uni", "use", "euro", "one")
-_VOWEL_SOUNDS = ("hour", "honest")
+_CONSONANT_SOUNDS = ("uni", "use", "uku", "eu", "ewe", "one")
+_VOWEL_SOUNDS = ("hour", "honest", "heir", "x-ray")
 
 
 def plural(name: str) -> str:
     """English plural of a thing's name; only the last word changes ("ice creams")."""
     head, space, last = name.rpartition(" ")
+    if last in _PAIRS:
+        return name
     if last in _IRREGULAR_PLURALS:
         return head + space + _IRREGULAR_PLURALS[last]
     if last.endswith(_SIBILANTS):
@@ -48,7 +108,7 @@ def article(name: str, before: str | None = None) -> str:
         name: the thing.
         before: the word that will stand between the article and the name ("red"), if any.
     """
-    if name in _PAIRS:
+    if name.rpartition(" ")[2] in _PAIRS:
         return "a pair of"
     word = (before or name).lower()
     if word.startswith(_VOWEL_SOUNDS):
