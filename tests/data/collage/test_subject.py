@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dreamomni.config import load_recipe
+from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.held_out import combinations, is_held_out
 from dreamomni.data.collage.labels import cosines
@@ -181,6 +182,15 @@ def test_options_act() -> None:
     assert {o.visibility for s in seen for labels in (s.objects, *s.image_objects) for o in labels} == {1.0}
     twins = samples("reference.twins=1", "reference.source_objects=[2, 2]", "reference.num_sources={1: 1}")
     assert sum(len({o.name for o in s.source_objects}) == 1 for s in twins) >= 6
+
+
+def test_a_background_without_words_is_not_mentioned() -> None:
+    sample = samples()[0]
+    label = sample.objects[0]
+    one = words.Subject(1, label, label, ("the thing",))
+    for index in range(20):
+        text = words.write_long([one], size_of(sample.target), "", Draws(0, index))
+        assert not re.search(r"everything|all of|whole scene", text.lower()), text
 
 
 @pytest.mark.parametrize("size", ["64x64", "512x512"])

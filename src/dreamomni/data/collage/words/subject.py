@@ -118,7 +118,7 @@ def write_short(subjects: Sequence[Subject], size: Size, behind: str, draws: Dra
     Args:
         subjects: In the order in which they are named.
         size: Canvas of the target.
-        behind: Words for the background, with a space in front.
+        behind: Words for the background with a space in front, or nothing.
         draws: Stream of the words.
     """
     labels = [subject.label for subject in subjects]
@@ -155,7 +155,8 @@ def write_long(subjects: Sequence[Subject], size: Size, behind: str, draws: Draw
         bank = UNPLACED if place is None else PLACED
         sentences.append(pick_phrase(bank, draws).format(x=noun, p=place, d=derived))
     sentences += [_change(subject, labels, size, draws) for subject in subjects if subject.changes]
-    sentences.append(pick_phrase(ON, draws).format(b=behind))
+    if behind:
+        sentences.append(pick_phrase(ON, draws).format(b=behind))
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
 
 
