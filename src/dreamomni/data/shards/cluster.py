@@ -3,6 +3,7 @@
 All nodes must see the output folder under the same path, and have dreamomni with the `data` extra installed.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -46,7 +47,7 @@ def run_ray(
     ray = require_ray()
     ours = not ray.is_initialized()
     if ours:
-        _connect(ray, num_tasks)
+        connect(ray, num_tasks)
     try:
         task = ray.remote(num_cpus=1, max_retries=3)(_make)
         waiting = list(reversed(shards))
@@ -67,15 +68,18 @@ def run_ray(
             ray.shutdown()
 
 
-def _connect(ray: ModuleType, num_tasks: int) -> None:
-    import os
+def connect(ray: ModuleType, num_tasks: int) -> None:
+    """Join the cluster at `RAY_ADDRESS`, or start one here with room for `num_tasks` tasks.
 
-    options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "warning"}
+    Raises:
+        ConfigError: There is none at that address, or none can be started.
+    """
+    quiet = {"log_to_driver": False, "logging_level": "warning"}
     try:
         if os.environ.get("RAY_ADDRESS"):
-            ray.init(log_to_driver=False, logging_level="warning")
+            ray.init(**quiet)
         else:
-            ray.init(address="local", num_cpus=num_tasks, **options)
+            ray.init(address="local", num_cpus=num_tasks, include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigError(f"no Ray cluster can be reached: {' '.join(str(error).split())}") from None
 

@@ -3,11 +3,9 @@
 Workers are spawned, so that nothing of the parent but the job is in them, and end with it however it ends.
 """
 
-import ctypes
 import multiprocessing
 import os
-import signal
-import sys
+import pickle
 import time
 import traceback
 from collections import deque
@@ -22,10 +20,10 @@ import cv2
 
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.shards.job import ShardJob
+from dreamomni.data.shards.lifetime import enter
 from dreamomni.data.shards.writer import Report, make_shard
 from dreamomni.errors import DataError, DreamOmniError
 
-_PR_SET_PDEATHSIG = 1
 _BUSY_SECONDS = 0.2
 _PATIENCE_SECONDS = 5.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VIPS_CONCURRENCY")
@@ -119,13 +117,12 @@ def run_workers(
 def _started(job: ShardJob, identity: Mapping[str, Any], num: int) -> Iterator[list[_Worker]]:
     context = multiprocessing.get_context("spawn")
     workers: list[_Worker] = []
+    work = pickle.dumps((_serve, (job, dict(identity))))
     try:
         with _one_thread():
             for _ in range(num):
                 ours, theirs = context.Pipe()
-                process = context.Process(
-                    target=_serve, args=(theirs, job, dict(identity), os.getpid()), daemon=True
-                )
+                process = context.Process(target=enter, args=(os.getpid(), theirs, work), daemon=True)
                 process.start()
                 theirs.close()  # else its end would stay open here, and the worker's death unnoticed
                 workers.append(_Worker(process, ours))
@@ -182,14 +179,8 @@ def _cause(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _serve(connection: Connection, job: ShardJob, identity: dict[str, Any], parent: int) -> None:
+def _serve(connection: Connection, job: ShardJob, identity: dict[str, Any]) -> None:
     """What a worker does: read a number, make that shard, say so; end on None or when nobody listens."""
-    # Ctrl-C reaches the whole group: the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
     cv2.setNumThreads(1)
 
     def report(samples: int, rejected: Mapping[str, int]) -> None:
