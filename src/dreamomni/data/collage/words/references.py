@@ -170,6 +170,7 @@ def short_reference(
     *,
     say_colour: bool = False,
     say_where: float = 0.0,
+    moves: bool = False,
 ) -> str | None:
     """Say which thing is meant: by name or colour if that is enough, else by what tells it apart.
 
@@ -180,11 +181,14 @@ def short_reference(
         draws: Stream of the words.
         say_colour: Whether the words name its colour although its name is enough.
         say_where: How often they say where it is although its name or colour is enough.
+        moves: Whether the words tell to move it: "the cat above the house" would then read as where to.
 
     Returns:
         The phrase, or None when words cannot tell the thing from its like.
     """
     found = refer(label, labels, size)
+    if moves:
+        found = tuple(reference for reference in found if reference.text.endswith(label.name))
     short = {reference.by: reference.text for reference in found if reference.by in ("name", "colour")}
     if not short:
         ways: dict[By, list[str]] = {}
@@ -265,6 +269,11 @@ def _gap(first: Box, second: Box) -> float:
 
 def _near_cell(label: ObjectLabel, location: str, size: Size) -> bool:
     x0, y0, x1, y1 = LOCATIONS[location]
+    # What is at the lower left is at the bottom too.
+    if location in ("top", "bottom"):
+        x0, x1 = 0.0, 1.0
+    elif location in ("left", "right"):
+        y0, y1 = 0.0, 1.0
     x, y = label.box.centre[0] / size.width, label.box.centre[1] / size.height
     margin = _CELL_MARGIN
     return x0 - margin <= x <= x1 + margin and y0 - margin <= y <= y1 + margin
