@@ -108,10 +108,11 @@ def load_layers(path: Path, svg: str, raster_px: int) -> Layers:
     return layers
 
 
-def rasterise(path: Path, svg: str, raster_px: int) -> Layers:
+def rasterise(path: Path, svg: str, raster_px: int, *, recolourable: bool = True) -> Layers:
     """Draw an SVG into layers without any cache (see `load_layers`); ``path`` is for messages only."""
     black = _draw(path, svg, raster_px, "#000000")
-    white = _draw(path, svg, raster_px, "#ffffff")
+    # A drawing with fixed colours is the same in white, so once is enough.
+    white = _draw(path, svg, raster_px, "#ffffff") if recolourable else black
     alpha = black[..., 3]
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
     if not rows.size:

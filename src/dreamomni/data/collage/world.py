@@ -35,7 +35,9 @@ class _Choice:
     asset: str
     recolourable: bool
     colour: str | None
-    rgb: RGB
+    """What words may say of it; the contrast is judged by `rgb` all the same."""
+    rgb: RGB | None
+    """Its measured colour, None where it has no single one."""
 
 
 class World:
@@ -87,9 +89,11 @@ class World:
             library = asset.id if ":" in asset.id else ""
             if not (library or ours):
                 continue
-            # A colour that the recipe does not speak of is not said.
-            known = asset.colour is not None and set(colour_words(asset.colour)) <= set(self.colours)
-            choice = _Choice(library, asset.recolourable, asset.colour if known else None, asset.rgb)
+            words = colour_words(asset.colour) if asset.colour else ()
+            # A colour that the recipe does not speak of is not said, nor one that the name says already.
+            known = words and set(words) <= set(self.colours) and not set(asset.name.split()) & set(PALETTE)
+            rgb = asset.rgb if asset.colour else None
+            choice = _Choice(library, asset.recolourable, asset.colour if known else None, rgb)
             found.setdefault(asset.name, []).append(choice)
         return {name: tuple(choices) for name, choices in sorted(found.items())}
 
@@ -225,10 +229,12 @@ class World:
         """
         barred = {word for colour in unlike for word in colour_words(colour)}
         named = named or bool(barred)
-        options = [
-            (choice, [colour for colour in colours if not barred & set(colour_words(colour))])
-            for choice, colours in self._options(name, background)
-        ]
+        options = self._options(name, background)
+        if barred:
+            options = [
+                (choice, [colour for colour in colours if not barred & set(colour_words(colour))])
+                for choice, colours in options
+            ]
         options = [(c, colours) for c, colours in options if colours or (c.colour is None and not named)]
         options = [(c, colours) for c, colours in options if colours or not c.recolourable]
         if not options:
@@ -320,15 +326,15 @@ class World:
         if choice.recolourable:
             visible = self._visible[background]
             return [c for c in visible if self.is_out(colour_combination(name, c)) == out]
+        ground = self.backgrounds.get(background)
+        if choice.rgb and ground and float(delta_e(choice.rgb, ground)) < self.recipe.min_contrast:
+            return None
         if choice.colour is None:
             return None if out else []
-        ground = self.backgrounds.get(background)
-        if ground is not None and float(delta_e(choice.rgb, ground)) < self.recipe.min_contrast:
-            return None
         return [choice.colour] if self.is_out(colour_combination(name, choice.colour)) == out else None
 
 
-_SHAPE = (_Choice("", True, None, (0, 0, 0)),)
+_SHAPE = (_Choice("", True, None, None),)
 
 
 def _of_split(assets: Sequence[AssetInfo], split: Split) -> list[AssetInfo]:

@@ -9,12 +9,12 @@ from dreamomni.data.collage.palette import PALETTE, RGB, lab
 
 _MAX_DISTANCE = 32.0
 """A pixel farther than this (CIE76) from every colour of the palette has no name."""
-_ONE_SHARE = 0.62
-"""A colour with so much of the pixels names the whole."""
 _TWO_SHARE = 0.8
 """Two colours name the whole when they have so much of it together ..."""
-_SECOND_SHARE = 0.22
+_SECOND_SHARE = 0.25
 """... and the second has so much alone."""
+_ONE_SHARE = 0.6
+"""Else one names the whole that has so much."""
 _SOLID = 128
 
 
@@ -50,10 +50,10 @@ def measure_colour(pixels: npt.NDArray[np.uint8]) -> MeasuredColour:
     # The order of the palette decides between equal shares.
     first, second = (int(index) for index in np.argsort(-shares, kind="stable")[:2])
     name = None
-    if shares[first] >= _ONE_SHARE:
-        name = words[first]
-    elif shares[second] >= _SECOND_SHARE and shares[first] + shares[second] >= _TWO_SHARE:
+    if shares[second] >= _SECOND_SHARE and shares[first] + shares[second] >= _TWO_SHARE:
         name = f"{words[first]} and {words[second]}"
+    elif shares[first] >= _ONE_SHARE:
+        name = words[first]
     of_first = named & (nearest == first)
     mean = colours[of_first].mean(axis=0) if name else colours.mean(axis=0)
     red, green, blue = (int(value) for value in np.rint(mean))

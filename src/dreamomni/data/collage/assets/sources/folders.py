@@ -194,7 +194,7 @@ def load_svg(svg: SvgFile, raster_px: int) -> Content:
     Raises:
         DataError: It cannot be drawn, or draws nothing.
     """
-    layers = rasterise(svg.path, svg.svg, raster_px)
+    layers = rasterise(svg.path, svg.svg, raster_px, recolourable=svg.recolourable)
     source = svg.svg.encode()
     return Content(source, layers=layers) if svg.recolourable else Content(source, pixels=layers.detail)
 
