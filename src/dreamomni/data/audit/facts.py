@@ -1,13 +1,15 @@
 """One sample as an auditor sees it: pictures with their masks, and what the details promise."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dreamomni.data.audit.nouns import Vocabulary
+from dreamomni.data.audit.sentences import Sentence, read
 from dreamomni.tasks.sample import ObjectLabel, TrainingSample
 
 Mask = npt.NDArray[np.bool_]
@@ -93,21 +95,6 @@ def bounds(mask: Mask) -> Bounds | None:
     if columns.size == 0:
         return None
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What words may mean: the definitions that engine and auditor share.
-
-    Attributes:
-        names: Nouns of things that may be spoken of.
-        colours: Colour words of things with their sRGB values.
-        backgrounds: Colour words of backgrounds.
-    """
-
-    names: frozenset[str] = frozenset()
-    colours: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-    backgrounds: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -259,6 +246,16 @@ class Facts:
             return self.vocabulary
         shown = {label.name for view in self.views for label in view.labels}
         return replace(self.vocabulary, names=self.vocabulary.names - (_FRAMES - shown))
+
+    @cached_property
+    def _sentences(self) -> dict[str, Sentence]:
+        return {}
+
+    def read(self, text: str) -> Sentence:
+        """What a text of the sample says."""
+        if text not in self._sentences:
+            self._sentences[text] = read(text, self.words)
+        return self._sentences[text]
 
     def detail(self, name: str) -> Any:
         """Return a value that the task's details must have.

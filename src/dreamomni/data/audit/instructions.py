@@ -11,7 +11,7 @@ from dreamomni.data.audit.drags import dragged
 from dreamomni.data.audit.facts import MARKS, Facts
 from dreamomni.data.audit.nouns import NUMBERS
 from dreamomni.data.audit.referents import meant, referents
-from dreamomni.data.audit.sentences import Sentence, read
+from dreamomni.data.audit.sentences import Sentence
 
 POINTING = frozenset({"edit", "drag", "segment", "detect"})
 """Tasks whose instruction points at things of image 1."""
@@ -44,7 +44,7 @@ _SHRINKS = re.compile(r"\b(?:smaller|shrink|scale down|reduce|decrease|downscale
 def pointing(facts: Facts) -> Iterator[str]:
     """What the instruction points at with "the" is exactly one thing of image 1, or as many as it says."""
     text = facts.sample.instruction
-    sentence = read(text, facts.words)
+    sentence = facts.read(text)
     for number, phrase in enumerate(sentence.phrases):
         if not phrase.definite:
             continue
@@ -56,7 +56,7 @@ def pointing(facts: Facts) -> Iterator[str]:
 def pointed(facts: Facts) -> Iterator[str]:
     """What a task moves or marks is exactly what its words point at."""
     sample = facts.sample
-    sentence = read(sample.instruction, facts.words)
+    sentence = facts.read(sample.instruction)
     wanted = {drag.instance_id for drag in sample.drags}
     wanted |= {int(number) for record in facts.marks for number in record["instances"]}
     found = {label.instance_id for label in meant(facts.source, sentence)}
@@ -86,7 +86,7 @@ def edited(facts: Facts) -> Iterator[str]:
 def edit_said(facts: Facts) -> Iterator[str]:
     """The words of an edit name what comes and point at what goes, and nothing else."""
     text = facts.sample.instruction
-    sentence = read(text, facts.words)
+    sentence = facts.read(text)
     new = [phrase for phrase in sentence.phrases if phrase.new]
     recoloured = Counter(one.added for one in facts.operations if one.operation == "recolour" and one.added)
     for name, colour in recoloured:
@@ -103,7 +103,7 @@ def edit_said(facts: Facts) -> Iterator[str]:
     if missed:
         names = ", ".join(facts.source.by_id[number].name for number in sorted(missed))
         yield f"the words do not point at what changes ({names}): {text!r}"
-    for match in _COUNTED.finditer(sentence.text):
+    for match in _COUNTED.finditer(text.lower()):
         said = NUMBERS[match[1]] if match[1] in NUMBERS else int(match[1])
         if said != len(facts.operations):
             yield f"the words promise {said} edits, there are {len(facts.operations)}: {text!r}"
@@ -112,17 +112,23 @@ def edit_said(facts: Facts) -> Iterator[str]:
 def motions_said(facts: Facts) -> Iterator[str]:
     """Amounts and directions that words give to a drag are those of its matrix."""
     text = facts.sample.instruction
-    sentence = read(text, facts.words)
+    sentence = facts.read(text)
     for record in facts.detail("transforms"):
         matrix = np.array(record["matrix"], float)
-        for verb, rest in _stretches(facts, sentence, text.lower(), int(record["instance_id"])):
+        number = int(record["instance_id"])
+        for claim in sentence.claims:
+            found = [label.instance_id for label in referents(facts.source, sentence, claim.subject)]
+            if record["operation"] == "move" and claim.attached and found == [number]:
+                thing = sentence.phrases[claim.subject].name
+                yield f"where the {thing} is reads as where to move it: {text!r}"
+        for verb, rest in _stretches(facts, sentence, text.lower(), number):
             for message in _motion_faults(record["operation"], matrix, verb, rest):
                 yield f"{message}, in {text!r}"
 
 
 def drawn_colour(facts: Facts) -> Iterator[str]:
     """The colour that a task draws with is said in the instruction."""
-    said = Counter(read(facts.sample.instruction, facts.words).loose_colours)
+    said = Counter(facts.read(facts.sample.instruction).loose_colours)
     wanted = Counter(
         record["fill_colour" if record["operation"] == "segment" else "box_colour"] for record in facts.marks
     )
@@ -146,17 +152,21 @@ def _list(things: Counter[tuple[str, str | None]]) -> str:
 
 def _stretches(facts: Facts, sentence: Sentence, text: str, instance_id: int) -> Iterator[tuple[str, str]]:
     """What stands before and after a thing in its own clause: the verb, and where to or how much."""
+    attached = [claim for claim in sentence.claims if claim.attached and claim.object is not None]
+    anchors = {claim.object for claim in attached}
     for number, phrase in enumerate(sentence.phrases):
         found = referents(facts.source, sentence, number)
-        if not phrase.definite or [label.instance_id for label in found] != [instance_id]:
+        if number in anchors or [label.instance_id for label in found] != [instance_id]:
             continue
+        own = [claim.object for claim in attached if claim.subject == number and claim.object is not None]
+        after = max([phrase.end, *(sentence.phrases[anchor].end for anchor in own)])
         before = sentence.phrases[number - 1].end if number else 0
         breaks = [match.end() for match in _BREAK.finditer(sentence.text[: phrase.start])]
-        stop = _BREAK.search(sentence.text[phrase.end :])
-        ends = [later.start for later in sentence.phrases[number + 1 :]]
-        ends.append(len(text) if stop is None else phrase.end + stop.start())
+        stop = _BREAK.search(sentence.text[after:])
+        ends = [later.start for later in sentence.phrases if later.start >= after]
+        ends.append(len(text) if stop is None else after + stop.start())
         # "the star at the top" says which star, not where to.
-        rest = _WHERE.sub("", text[phrase.end : min(ends)])
+        rest = _WHERE.sub("", text[after : min(ends)])
         yield text[max([before, *breaks]) : phrase.start], rest
 
 

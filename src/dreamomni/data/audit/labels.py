@@ -15,6 +15,7 @@ _GENEVAL_COSINE = 0.5
 _EXACT = 3
 """Largest difference of a channel that still counts as the painted colour."""
 _MIN_PIXELS = 24
+_ENOUGH_PIXELS = 2000
 _KINDS = frozenset({"sticker", "shape", "text", "cutout", "photo"})
 
 
@@ -211,11 +212,12 @@ def _colour_votes(pixels: np.ndarray, palette: Mapping[str, tuple[int, int, int]
     """Pixels by colour word; None when there are too few to say."""
     if len(pixels) < _MIN_PIXELS:
         return None
+    pixels = pixels[:: 1 + len(pixels) // _ENOUGH_PIXELS]
     table = np.array(list(palette.values()), np.int16)
     gaps = np.abs(pixels[:, None, :].astype(np.int16) - table[None]).max(axis=2)
     votes = (gaps <= _EXACT).sum(axis=0)
+    # Thin strokes may have no pixel of a pure colour.
     if votes.max() < _MIN_PIXELS / 4:
-        # Thin strokes have no pixel of pure colour; each pixel then votes for the nearest one.
         return None
     return dict(zip(palette, votes.tolist(), strict=True))
 

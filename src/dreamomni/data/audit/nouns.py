@@ -5,7 +5,7 @@ What is meant, how many, and which: "three red apples", "the leftmost cat", "all
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ANYTHING = "thing"
 """Name of a phrase that means things of any name: "all red things", "everything that is red"."""
@@ -28,21 +28,9 @@ NUMBERS: Mapping[str, int] = {
     "eleven": 11,
     "twelve": 12,
 }
-INVARIANT = frozenset(
-    (
-        "fish",
-        "sheep",
-        "deer",
-        "scissors",
-        "glasses",
-        "pants",
-        "binoculars",
-        "headphones",
-        "sunglasses",
-        "jeans",
-    )
+_INVARIANT = frozenset(
+    ("sheep", "deer", "scissors", "glasses", "pants", "binoculars", "headphones", "grapes", "jeans", "dice")
 )
-"""Nouns whose plural looks like the singular, or that have no singular."""
 _IRREGULAR: Mapping[str, str] = {
     "men": "man",
     "women": "woman",
@@ -90,6 +78,21 @@ _DEFINITE: Mapping[str, str] = {
 }
 _WORD = re.compile(r"\d+(?:\.\d+)?|[a-z][a-z'\-]*|[,.;:!?()]")
 _FURTHEST = {"left": "left", "right": "right", "top": "top", "bottom": "bottom"}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What words may mean: the definitions that engine and auditor share.
+
+    Attributes:
+        names: Nouns of things that may be spoken of.
+        colours: Colour words of things with their sRGB values.
+        backgrounds: Colour words of backgrounds.
+    """
+
+    names: frozenset[str] = frozenset()
+    colours: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    backgrounds: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,12 @@ def singulars(word: str) -> Iterator[str]:
         yield word[:-2]
     if word.endswith("s"):
         yield word[:-1]
+
+
+def is_invariant(name: str) -> bool:
+    """Whether the plural of a noun looks like its singular: "sheep", "jellyfish"."""
+    last = name.rpartition(" ")[2]
+    return last in _INVARIANT or last.endswith("fish")
 
 
 def as_number(word: str) -> int | None:

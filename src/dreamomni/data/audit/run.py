@@ -14,7 +14,8 @@ from dreamomni.data.audit import (
     words,
 )
 from dreamomni.data.audit.check import AuditReport, Check, Disagreement
-from dreamomni.data.audit.facts import Facts, MissingError, Vocabulary
+from dreamomni.data.audit.facts import Facts, MissingError
+from dreamomni.data.audit.nouns import Vocabulary
 from dreamomni.tasks.sample import TrainingSample
 
 CHECKS: tuple[Check, ...] = (

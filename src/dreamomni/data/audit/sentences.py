@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dreamomni.data.audit.facts import Vocabulary
-from dreamomni.data.audit.nouns import Phrase, Token, as_number, noun_phrases, tokens_of
+from dreamomni.data.audit.nouns import Phrase, Token, Vocabulary, as_number, noun_phrases, tokens_of
 
 _QUOTED = re.compile(r'"([^"]*)"')
 _POINTS = re.compile(r"\([-\d.,\s]*\)")

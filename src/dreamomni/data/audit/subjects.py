@@ -11,13 +11,13 @@ from dreamomni.data.audit.facts import Facts, View, bounds
 from dreamomni.data.audit.labels import directions
 from dreamomni.data.audit.nouns import Phrase
 from dreamomni.data.audit.referents import in_place, referents
-from dreamomni.data.audit.sentences import Sentence, read
+from dreamomni.data.audit.sentences import Sentence
 from dreamomni.tasks.sample import ObjectLabel
 
 _TASKS = frozenset({"subject"})
 _SIDE = 48
 _MIN_PIXELS = 150
-_ANGLES = range(-180, 180, 10)
+_ANGLES = sorted(range(-170, 181, 10), key=abs)
 
 
 def subjects(facts: Facts) -> Iterator[str]:
@@ -55,8 +55,8 @@ def likeness(facts: Facts) -> Iterator[str]:
         if any(not _whole(one, number) for one, number in pairs):
             continue
         (one, first), (two, second) = pairs
-        overlap = _best_overlap(_normal(one.mask(first)), _normal(two.mask(second)))
         least = 0.8 if min(one.areas[first], two.areas[second]) > 1500 else 0.65
+        overlap = _overlap(_normal(one.mask(first)), _normal(two.mask(second)), least)
         if overlap < least:
             yield f"the {record['name']} of {view.title} and of the target overlap by {overlap:.2f} only"
         colours = [np.median(seen.pixels[seen.mask(number)], axis=0) for seen, number in pairs]
@@ -68,7 +68,7 @@ def likeness(facts: Facts) -> Iterator[str]:
 def sources_said(facts: Facts) -> Iterator[str]:
     """Each thing that words take from an image is just one thing there: a subject."""
     text = facts.sample.instruction
-    sentence = read(text, facts.words)
+    sentence = facts.read(text)
     taken: Counter[tuple[int, int]] = Counter()
     for number, (phrase, image) in _taken(sentence).items():
         if not 1 <= image <= len(facts.images):
@@ -85,7 +85,7 @@ def sources_said(facts: Facts) -> Iterator[str]:
 def subject_places(facts: Facts) -> Iterator[str]:
     """Places and relations that words give to subjects hold in the target."""
     text = facts.sample.instruction
-    sentence = read(text, facts.words)
+    sentence = facts.read(text)
     yield from (f"{words!r} is left hanging: {text!r}" for words in sentence.dangling)
     taken = _taken(sentence)
     target_of = {
@@ -149,15 +149,17 @@ def _normal(mask: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.warpAffine(mask.astype(np.float32), matrix, (_SIDE, _SIDE), flags=cv2.INTER_AREA))
 
 
-def _best_overlap(one: np.ndarray, two: np.ndarray) -> float:
-    """Intersection over union of two normal masks, at the best turn and mirror."""
+def _overlap(one: np.ndarray, two: np.ndarray, enough: float) -> float:
+    """Intersection over union of two normal masks at the best turn and mirror, or one that is enough."""
     best = 0.0
-    for flipped in (one, one[:, ::-1]):
-        for angle in _ANGLES:
+    for angle in _ANGLES:
+        for flipped in (one, one[:, ::-1]):
             matrix = cv2.getRotationMatrix2D(((_SIDE - 1) / 2, (_SIDE - 1) / 2), angle, 1.0)
             turned = cv2.warpAffine(np.ascontiguousarray(flipped), matrix, (_SIDE, _SIDE))
             union = float(np.maximum(turned, two).sum())
             best = max(best, float(np.minimum(turned, two).sum()) / union if union else 0.0)
+            if best >= enough:
+                return best
     return best
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dreamomni.data.audit.check import Check
 from dreamomni.data.audit.facts import Facts, View
 from dreamomni.data.audit.instructions import POINTING
-from dreamomni.data.audit.nouns import ANYTHING, INVARIANT, SIGN, an_or_a
+from dreamomni.data.audit.nouns import ANYTHING, SIGN, an_or_a, is_invariant
 from dreamomni.data.audit.referents import holds, named
-from dreamomni.data.audit.sentences import Claim, Sentence, read
+from dreamomni.data.audit.sentences import Claim, Sentence
 
 _UNLABELLED = frozenset({"inpaint", "outpaint"})
 _FULL = frozenset({"description", "caption"})
@@ -36,14 +36,13 @@ def written(facts: Facts) -> Iterator[str]:
 def grammar(facts: Facts) -> Iterator[str]:
     """Articles fit the next word, plurals fit their numbers."""
     for title, text in texts(facts):
-        for phrase in read(text, facts.words).phrases:
+        for phrase in facts.read(text).phrases:
             words = text[phrase.start : phrase.end]
             if phrase.article and phrase.article != an_or_a(phrase.follows):
                 yield f"the {title} says {phrase.article!r} before {phrase.follows!r}: {text!r}"
-            last = phrase.name.rpartition(" ")[2]
             if phrase.is_text or phrase.count is None or "pair" in words.lower():
                 continue
-            if (phrase.count != 1 and last not in INVARIANT) != phrase.is_plural:
+            if (phrase.count != 1 and not is_invariant(phrase.name)) != phrase.is_plural:
                 yield f"the {title} writes {phrase.count} of {phrase.name!r} as {words!r}: {text!r}"
 
 
@@ -51,7 +50,7 @@ def described(facts: Facts) -> Iterator[str]:
     """Numbers, names and colours said of the target are its labels'; descriptions leave nothing out."""
     view = facts.unmarked
     for title, text in target_texts(facts):
-        sentence = read(text, facts.words)
+        sentence = facts.read(text)
         yield from (f"the {title} {message}: {text!r}" for message in _count_claims(view, sentence))
         if title in _FULL:
             said = {phrase.name for phrase in sentence.phrases if not phrase.is_text}
@@ -66,7 +65,7 @@ def quoted(facts: Facts) -> Iterator[str]:
     shown = Counter(label.name for label in facts.target.labels if label.kind == "text")
     everywhere = {label.name for view in facts.views for label in view.labels if label.kind == "text"}
     for title, text in texts(facts):
-        said = Counter(read(text, facts.words).quoted)
+        said = Counter(facts.read(text).quoted)
         if title in _FULL and said != shown:
             yield f"the {title} quotes {sorted(said)}, the target shows {sorted(shown)}: {text!r}"
         for word in said:
@@ -80,7 +79,7 @@ def places(facts: Facts) -> Iterator[str]:
         points = title == "instruction" and facts.sample.task in POINTING
         if title == "instruction" and facts.sample.task == "subject":
             continue
-        sentence = read(text, facts.words)
+        sentence = facts.read(text)
         yield from (f"the {title} leaves {words!r} hanging: {text!r}" for words in sentence.dangling)
         for claim in sentence.claims:
             # What tells a thing from its like is asked where the words point at it.
@@ -98,7 +97,7 @@ def stray_words(facts: Facts) -> Iterator[str]:
     allowed |= {one.added[1] for one in facts.operations if one.operation == "recolour" and one.added}
     allowed |= {label.colour for view in facts.views for label in view.labels if label.kind == "text"}
     for title, text in texts(facts):
-        sentence = read(text, facts.words)
+        sentence = facts.read(text)
         for colour in (*sentence.loose_colours, *_background_words(sentence.rest, facts)):
             if colour not in allowed:
                 yield f"the {title} says {colour!r} of nothing that is there: {text!r}"
@@ -108,7 +107,7 @@ def stray_words(facts: Facts) -> Iterator[str]:
 def image_numbers(facts: Facts) -> Iterator[str]:
     """Images that words name by number exist."""
     for title, text in texts(facts):
-        for number, _ in read(text, facts.words).images:
+        for number, _ in facts.read(text).images:
             if not 1 <= number <= len(facts.images):
                 yield f"the {title} names image {number} of {len(facts.images)}: {text!r}"
 
