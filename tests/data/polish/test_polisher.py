@@ -1,7 +1,5 @@
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,55 +13,15 @@ from dreamomni.errors import ConfigError, DataError
 pytest.importorskip("openai")
 
 NAMES = ("cup", "car")
+Endpoint = Any  # the fixture of conftest.py
 TEXT = "two red cups and a blue car"
 BETTER = "A blue car next to two red cups."
-Reply = Callable[[str], tuple[int, bytes]]
 
 
 def completion(text: Any) -> tuple[int, bytes]:
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
     body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
     return 200, json.dumps(body).encode()
-
-
-class Endpoint:
-    """A chat server whose replies a test decides; it counts the requests."""
-
-    def __init__(self) -> None:
-        self.reply: Reply = lambda text: completion(text)
-        self.asked: list[str] = []
-        endpoint = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                text = request["messages"][-1]["content"]
-                endpoint.asked.append(text)
-                status, body = endpoint.reply(text)
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("retry-after-ms", "1")
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: Any) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/v1"
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    server = Endpoint()
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
 
 
 @pytest.fixture
@@ -85,7 +43,7 @@ def test_a_good_answer_is_used_and_asked_for_once(endpoint: Endpoint, cache: Ans
     assert first.outcomes == {"polished": 1}
 
 
-MISBEHAVIOUR: dict[str, Reply] = {
+MISBEHAVIOUR: dict[str, Callable[[str], tuple[int, bytes]]] = {
     "another number": lambda text: completion("three red cups and a blue car"),
     "swapped colours": lambda text: completion("two blue cups and a red car"),
     "chatter": lambda text: completion(f"Sure! Here it is:\n{text}"),

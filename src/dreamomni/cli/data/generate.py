@@ -53,6 +53,24 @@ def add_parser(actions: Any) -> None:
         choices=("auto", "png", "jpeg", "jpeg420"),
         help="auto: PNG, and JPEG 4:4:4 where the background is a photograph",
     )
+    polish = generate.add_argument_group(
+        "better words (a language model rewrites them; what changes numbers, colours or places is refused)"
+    )
+    polish.add_argument(
+        "--polish-model", default=None, metavar="NAME", help="at the endpoint, or a folder or hub id"
+    )
+    polish.add_argument(
+        "--polish-endpoint",
+        default=None,
+        metavar="URL",
+        help="OpenAI-compatible server such as http://localhost:8000/v1; its key is read from OPENAI_API_KEY",
+    )
+    polish.add_argument(
+        "--polish-cache",
+        default="out/answers.db",
+        metavar="FILE",
+        help="answers so far; with the same answers the bytes are the same (default: %(default)s)",
+    )
     generate.add_argument("--quiet", action="store_true", help="no progress bar")
     generate.add_argument(
         "--set",
@@ -69,9 +87,16 @@ def run(args: argparse.Namespace) -> int:
     """Make the data set and say what is in it."""
     from dreamomni.config import load_recipe
     from dreamomni.data.collage.recipe import CollageRecipe
+    from dreamomni.data.polish.job import PolishJob
     from dreamomni.data.shards.generate import ShardRange, generate
     from dreamomni.data.shards.job import ShardJob
+    from dreamomni.errors import ConfigError
 
+    if args.polish_endpoint and not args.polish_model:
+        raise ConfigError("--polish-endpoint needs the name of a model there: give --polish-model")
+    polish = None
+    if args.polish_model:
+        polish = PolishJob(args.polish_model, Path(args.polish_cache).absolute(), args.polish_endpoint)
     job = ShardJob(
         load_recipe(args.recipe, CollageRecipe, args.overrides),
         Path(args.out),
@@ -80,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
         split=args.split,
         shard_size=args.shard_size,
         image_format=args.image_format,
+        polish=polish,
     )
     shard_range = ShardRange.parse(args.shard_range)
     shards = shard_range.shards(job.num_shards)

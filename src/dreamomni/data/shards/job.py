@@ -7,22 +7,24 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dreamomni import __version__
 from dreamomni.config import recipe_hash
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.world import Split
+from dreamomni.data.polish.job import PolishJob, polish_sample
 from dreamomni.data.shards.claims import claim
 from dreamomni.data.shards.codecs import ImageFormat, encoder_versions
 from dreamomni.data.shards.members import FORMAT_VERSION
 from dreamomni.errors import ConfigError, DataError, OutputError
 from dreamomni.storage import write_json
+from dreamomni.tasks.sample import TrainingSample
 
 DATASET_NAME = "dataset.json"
 STATS_FOLDER = "stats"
@@ -36,6 +38,7 @@ _WORDS = {
     "num_samples": "another number of samples",
     "shard_size": "another shard size",
     "image_format": "another image format",
+    "polish": "words of another language model",
     "asset_digest": "other assets",
     "format_version": "another version of the format",
     "engine_version": "another version of dreamomni",
@@ -57,6 +60,7 @@ class ShardJob:
         split: "train" or "held_out".
         shard_size: Indices of one shard.
         image_format: How pictures are stored.
+        polish: A language model for the words, or None for the words of the templates.
 
     Raises:
         ConfigError: A number is below 1, or the seed is negative.
@@ -69,6 +73,7 @@ class ShardJob:
     split: Split = "train"
     shard_size: int = DEFAULT_SHARD_SIZE
     image_format: ImageFormat = "auto"
+    polish: PolishJob | None = None
 
     def __post_init__(self) -> None:
         if self.num_samples < 1 or self.shard_size < 1:
@@ -93,6 +98,15 @@ class ShardJob:
         """Build what draws the samples."""
         return CollageEngine(self.recipe, split=self.split)
 
+    @contextmanager
+    def wording(self) -> Iterator[Callable[[TrainingSample], TrainingSample]]:
+        """What a sample goes through for the sake of its words."""
+        if self.polish is None:
+            yield lambda sample: sample
+            return
+        with self.polish.open() as polisher:
+            yield lambda sample: polish_sample(sample, polisher)
+
     def identity(self, engine: CollageEngine) -> dict[str, Any]:
         """Everything that decides the bytes, in JSON values; two folders of one identity are equal."""
         return {
@@ -103,8 +117,9 @@ class ShardJob:
             "num_samples": self.num_samples,
             "shard_size": self.shard_size,
             "image_format": self.image_format,
+            "polish": None if self.polish is None else self.polish.identity,
             "asset_digest": engine.asset_digest,
-            "engine_version": __version__,
+            "engine_version": version("dreamomni"),
             "libraries": {name: version(name) for name in _LIBRARIES},
             "encoders": encoder_versions(),
             "platform": f"{sys.platform}-{platform.machine()}",

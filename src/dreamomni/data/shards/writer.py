@@ -88,8 +88,8 @@ def make_shard(
             if finished is not None:
                 report(len(job.indices(shard)), finished["rejected"])
                 return finished
-            with _ShardFiles(place) as files:
-                stats = _draw(job, shard, engine, files, report)
+            with _ShardFiles(place) as files, job.wording() as worded:
+                stats = _draw(job, shard, engine, files, worded, report)
                 stats = {"version": STATS_VERSION, "shard": shard, **stats, "identity": dict(identity)}
                 stats["files"] = files.finish(shard_name(shard))
             _publish(place, job.folder, shard, stats)
@@ -107,7 +107,12 @@ def _silent(_done: int, _rejected: Mapping[str, int]) -> None:
 
 
 def _draw(
-    job: ShardJob, shard: int, engine: CollageEngine, files: "_ShardFiles", report: Report
+    job: ShardJob,
+    shard: int,
+    engine: CollageEngine,
+    files: "_ShardFiles",
+    worded: Callable[[TrainingSample], TrainingSample],
+    report: Report,
 ) -> dict[str, Any]:
     indices = job.indices(shard)
     samples: dict[str, Counter[str]] = {}
@@ -115,11 +120,12 @@ def _draw(
     assets: Counter[str] = Counter()
     licences: set[str] = set()
     rejected: list[dict[str, Any]] = []
+    polished = 0
     redrawn: Counter[str] = Counter()
     done, refused, last = 0, Counter[str](), time.monotonic()
     for index in indices:
         try:
-            sample = engine.sample(job.seed, index)
+            sample = worded(engine.sample(job.seed, index))
         except RejectedSampleError as error:
             rejected.append(
                 {"index": index, "kind": error.kind, "reasons": dict(sorted(error.reasons.items()))}
@@ -132,6 +138,7 @@ def _draw(
             assets.update(sample.assets)
             licences.update(sample.licences)
             redrawn.update(sample.details.get("rejected", {}))
+            polished += "template" in sample.details
         done += 1
         if (now := time.monotonic()) - last >= _REPORT_SECONDS:
             report(done, refused)
@@ -145,6 +152,7 @@ def _draw(
         "rejected": dict(sorted(Counter(main_reason(one["reasons"]) for one in rejected).items())),
         "rejected_samples": rejected,
         "redrawn": dict(sorted(redrawn.items())),
+        "num_polished": polished,
         "licences": sorted(licences),
         "assets": dict(sorted(assets.items())),
     }
