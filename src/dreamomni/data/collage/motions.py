@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dreamomni.data.collage.affine import Affine, applied, between
+from dreamomni.data.collage.affine import Affine, Fit, applied, between
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.layout import Spacing
 from dreamomni.data.collage.options.drag import DragOptions
@@ -19,6 +19,7 @@ from dreamomni.tasks.geometry import Box, Size
 from dreamomni.tasks.sample import DragLabel, ObjectLabel
 
 Operation = Literal["move", "scale", "rotate"]
+Point = tuple[float, float]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
 _TRIES = 24
@@ -93,20 +94,23 @@ def draw_motion(
     # Drawn once, because room is found for small things more easily.
     up = draws.chance(0.5)
     for _ in range(_TRIES):
+        end = start
         if operation == "move":
             after = _moved(item, min(canvas), options, draws)
             amount = math.hypot(after.x - item.x, after.y - item.y)
+        elif operation == "scale":
+            look = _scaled(item.look, up, options, draws)
+            end = renderer.fit(look)
+            after, amount = _centred(item, start, look, end), look.size / item.look.size
         else:
-            look = _scaled(item.look, up, options, draws) if operation == "scale" else None
-            look = look or _turned(item.look, renderer, options, draws)
-            after = _centred(item, look, renderer)
-            amount = look.size / item.look.size
-            if operation == "rotate":
-                amount = (look.angle - item.look.angle + 180.0) % 360.0 - 180.0
-        box = box_of(after, renderer)
+            look = _turned(item.look, start, renderer, options, draws)
+            end = renderer.fit(look)
+            after = _centred(item, start, look, end)
+            amount = (look.angle - item.look.angle + 180.0) % 360.0 - 180.0
+        box = Box(after.x, after.y, after.x + end.width, after.y + end.height)
         inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= canvas.width and box.y1 <= canvas.height
         if inside and all(spacing.allows(box, other) for other in taken):
-            matrix = between(start.at(item.x, item.y), renderer.fit(after.look).at(after.x, after.y))
+            matrix = between(start.at(item.x, item.y), end.at(after.x, after.y))
             return Motion(operation, item, after, matrix, amount)
     return None
 
@@ -135,27 +139,34 @@ def draw_points(
         return ()
     height, width = source.ids.shape
     number = motion.before.instance_id
-    chosen: list[npt.NDArray[np.float64]] = []
+    # Few points: plain floats are several times faster here than arrays of two.
+    (a, b, c), (d, e, f) = motion.matrix.tolist()
+    chosen: list[Point] = []
+    longest = 0.0
     for attempt in range(3 * wanted):
         if len(chosen) == wanted:
             break
-        picks = [spots[draws.integer(0, len(spots) - 1)] + 0.5 for _ in range(_CANDIDATES)]
-        still = pin and attempt == 0 and motion.operation != "move"
-        if still:
-            picks = [spots[np.argmin(_lengths(motion, spots + 0.5))] + 0.5]
-        elif chosen:
-            picks.sort(key=lambda point: -min(float(np.hypot(*(point - other))) for other in chosen))
-        elif motion.operation != "move":
-            picks.sort(key=lambda point: -float(_lengths(motion, point[None])[0]))
-        point = picks[0]
-        landed = np.floor(applied(motion.matrix, point[None])[0]).astype(int)
-        on_canvas = 0 <= landed[0] < width and 0 <= landed[1] < height
-        if not on_canvas or target.ids[landed[1], landed[0]] != number:
+        if pin and attempt == 0 and motion.operation != "move":
+            x, y = _stillest(motion, spots)
+        else:
+            picks = [_at(spots, draws.integer(0, len(spots) - 1)) for _ in range(_CANDIDATES)]
+            if chosen:
+                x, y = max(picks, key=lambda pick: min(math.dist(pick, other) for other in chosen))
+            elif motion.operation == "move":
+                x, y = picks[0]
+            else:
+                x, y = max(
+                    picks, key=lambda p: math.dist(p, (a * p[0] + b * p[1] + c, d * p[0] + e * p[1] + f))
+                )
+        landed = a * x + b * y + c, d * x + e * y + f
+        column, row = math.floor(landed[0]), math.floor(landed[1])
+        if not (0 <= column < width and 0 <= row < height) or target.ids[row, column] != number:
             continue
-        if any(np.hypot(*(point - other)) < _MIN_POINT_DISTANCE_PX for other in chosen):
+        if any(math.dist((x, y), other) < _MIN_POINT_DISTANCE_PX for other in chosen):
             continue
-        chosen.append(point)
-    if not chosen or _lengths(motion, np.array(chosen)).max() < _MIN_DISPLACEMENT_PX:
+        chosen.append((x, y))
+        longest = max(longest, math.dist((x, y), landed))
+    if longest < _MIN_DISPLACEMENT_PX:
         return ()
     return tuple(_label(motion, point, Size(width, height)) for point in chosen)
 
@@ -197,26 +208,30 @@ def _scaled(look: Look, up: bool, options: DragOptions, draws: Draws) -> Look:
     return replace(look, size=max(_SMALLEST_PX, round(look.size * factor)))
 
 
-def _turned(look: Look, renderer: Renderer, options: DragOptions, draws: Draws) -> Look:
+def _turned(look: Look, start: Fit, renderer: Renderer, options: DragOptions, draws: Draws) -> Look:
     degrees = draws.uniform(*options.degrees) * (1 if draws.chance(0.5) else -1)
     turned = replace(look, angle=round((look.angle + degrees + 180.0) % 360.0 - 180.0, 1))
     # The size of a look is that of its box, which a rotation changes: keep the drawing's own scale instead.
-    ratio = _scale(look, renderer) / _scale(turned, renderer)
+    ratio = _scale(start.matrix) / _scale(renderer.fit(turned).matrix)
     return replace(turned, size=max(_SMALLEST_PX, round(look.size * ratio)))
 
 
-def _scale(look: Look, renderer: Renderer) -> float:
-    matrix = renderer.fit(look).matrix
-    return math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+def _scale(matrix: Affine) -> float:
+    (a, b, _), (c, d, _) = matrix.tolist()
+    return math.sqrt(abs(a * d - b * c))
 
 
-def _centred(item: Placed, look: Look, renderer: Renderer) -> Placed:
+def _centred(item: Placed, start: Fit, look: Look, end: Fit) -> Placed:
     """The thing with another look, such that what was in the middle of its box stays there."""
-    start, end = renderer.fit(item.look), renderer.fit(look)
-    middle = np.array([[start.width / 2.0, start.height / 2.0]])
-    lands = applied(between(start.matrix, end.matrix), middle)
-    x, y = (item.x, item.y) + (middle - lands)[0]
-    return replace(item, look=look, x=round(float(x)), y=round(float(y)))
+    (a, b, c), (d, e, f) = start.matrix.tolist()
+    # The middle of the box on the drawing's own axes, then in the new array of pixels.
+    x, y = start.width / 2.0 - c, start.height / 2.0 - f
+    area = a * e - b * d
+    own_x, own_y = (e * x - b * y) / area, (a * y - d * x) / area
+    (a, b, c), (d, e, f) = end.matrix.tolist()
+    left = item.x + start.width / 2.0 - (a * own_x + b * own_y + c)
+    top = item.y + start.height / 2.0 - (d * own_x + e * own_y + f)
+    return replace(item, look=look, x=round(left), y=round(top))
 
 
 def _core(motion: Motion, source: Picture, options: DragOptions) -> npt.NDArray[np.float64]:
@@ -229,19 +244,30 @@ def _core(motion: Motion, source: Picture, options: DragOptions) -> npt.NDArray[
     for radius in (max(1, round(options.point_margin * size)), 1):
         kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
         inner = cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        rows, columns = np.nonzero(inner)
-        if len(rows):
-            return np.stack([columns + x, rows + y], axis=1).astype(np.float64)
+        spots = cv2.findNonZero(inner)
+        if spots is not None:
+            return spots.reshape(-1, 2) + np.array([x, y], np.float64)
     return np.empty((0, 2))
 
 
-def _lengths(motion: Motion, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    lengths: npt.NDArray[np.float64] = np.linalg.norm(applied(motion.matrix, points) - points, axis=1)
-    return lengths
+def _at(spots: npt.NDArray[np.float64], index: int) -> Point:
+    """The centre of one of the pixels."""
+    x, y = spots[index].tolist()
+    return x + 0.5, y + 0.5
 
 
-def _label(motion: Motion, point: npt.NDArray[np.float64], canvas: Size) -> DragLabel:
-    delta = applied(motion.matrix, point[None])[0] - point
+def _stillest(motion: Motion, spots: npt.NDArray[np.float64]) -> Point:
+    """The centre of the pixel that moves least."""
+    lengths = np.linalg.norm(applied(motion.matrix, spots + 0.5) - spots - 0.5, axis=1)
+    return _at(spots, int(np.argmin(lengths)))
+
+
+def _label(motion: Motion, point: Point, canvas: Size) -> DragLabel:
+    delta = applied(motion.matrix, [point])[0] - point
     # Adding 0.0 makes a negative zero positive.
-    x, y, dx, dy = (round(float(value), 4) + 0.0 for pair in (point, delta) for value in pair / canvas)
+    x, y, dx, dy = (
+        round(float(value) / side, 4) + 0.0
+        for pair in (point, delta)
+        for value, side in zip(pair, canvas, strict=True)
+    )
     return DragLabel(x, y, dx, dy, motion.before.instance_id)

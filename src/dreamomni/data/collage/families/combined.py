@@ -83,7 +83,7 @@ class CombinedFamily:
             return marked
         picture = target if marked is None else marked.picture
         objects = read_labels(picture, target_scene.placed)
-        mask = changed(source.pixels, picture.pixels)
+        mask = changed(source.pixels, picture.pixels, target.edited if marked is None else None)
         sources = {label.instance_id: label for label in before}
         targets = {label.instance_id: label for label in objects}
         points: list[tuple[DragLabel, ...]] = []
@@ -296,7 +296,8 @@ def _name(
             continue
         label = next(label for label in labels if label.instance_id == step.before.instance_id)
         say_colour = words.chance(context.recipe.combined.say_colour)
-        noun = short_reference(label, labels, slot.size, words, say_colour=say_colour)
+        moves = step.operation == "move"
+        noun = short_reference(label, labels, slot.size, words, say_colour=say_colour, moves=moves)
         if noun is None:
             return None
         nouns.append(noun)

@@ -55,7 +55,7 @@ class DragFamily:
         ]
         if not set(after) <= whole[0] & whole[1]:
             return Rejected("hidden")
-        mask = changed(source.pixels, target.pixels)
+        mask = changed(source.pixels, target.pixels, target.edited)
         moved = {label.instance_id: label for label in before if label.instance_id in after}
         if any(seen_change(mask, source, label) < LEAST_CHANGE for label in moved.values()):
             return Rejected("no visible change")
@@ -67,6 +67,7 @@ class DragFamily:
                 slot.size,
                 words,
                 say_colour=words.chance(options.say_colour),
+                moves=motion.operation == "move",
             )
             for motion in motions
         ]
