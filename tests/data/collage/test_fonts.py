@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from PIL import ImageFont
 
+from dreamomni.data.collage.assets import StickerPack
 from dreamomni.data.collage.fonts import FONTS, font_licence, render_text
 from dreamomni.errors import DataError
 
@@ -36,3 +38,31 @@ def test_fonts_differ_and_sizes_scale() -> None:
 def test_impossible_text_is_refused(text: str, font: str, height: int, message: str) -> None:
     with pytest.raises(DataError, match=message):
         render_text(text, font, (0, 0, 0), height)
+
+
+class Fonts(StickerPack):
+    """A source whose one font is Pillow's own, as a file."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.asked = 0
+
+    def font(self, asset_id: str) -> bytes:  # type: ignore[override]
+        self.asked += 1
+        if asset_id != "mine:aileron":
+            raise DataError(f"no {asset_id}")
+        return ImageFont.load_default(10).font_bytes  # type: ignore[union-attr]
+
+
+def test_fonts_of_a_library_write_as_large_as_the_others_and_are_read_once() -> None:
+    source = Fonts()
+    image = render_text("HELLO", "mine:aileron", (200, 30, 40), 40, source)
+    assert image.shape[0] == pytest.approx(40, abs=3)
+    assert (image[..., :3] <= image[..., 3:]).all()
+    other = render_text("World", "mine:aileron", (0, 0, 0), 20, source)
+    assert (other[..., :3] == 0).all()
+    assert source.asked == 1
+    with pytest.raises(DataError, match="no mine:nothing"):
+        render_text("HELLO", "mine:nothing", (0, 0, 0), 40, source)
+    with pytest.raises(DataError, match="no font 'mine:aileron'"):
+        render_text("HELLO", "mine:aileron", (0, 0, 0), 40)
