@@ -15,7 +15,8 @@ from dreamomni.data.collage.render import Picture
 from dreamomni.data.collage.scene import Look, Placed, Scene, Thing, assets_of
 from dreamomni.data.collage.staging import draw_backdrop, side_of, spacing_of
 from dreamomni.data.collage.words.captions import background_phrase
-from dreamomni.data.collage.words.references import refer
+from dreamomni.data.collage.words.places import WHERE
+from dreamomni.data.collage.words.references import Reference, refer
 from dreamomni.data.collage.words.subject import Subject, describe_subjects, write_long, write_short
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import ObjectLabel
@@ -24,6 +25,7 @@ _LARGER = 1.3
 _TURNED = 12.0
 _SAME_COLOUR_TWIN = 0.3
 _RELATED = 0.5
+_WHERE = tuple(phrase for phrases in WHERE.values() for phrase in phrases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +278,7 @@ def _tell(
         in_source = {label.instance_id: label for label in source.labels}
         for item in source.subjects:
             label = in_source[item.instance_id]
-            references = tuple(reference.text for reference in refer(label, source.labels, source.scene.size))
+            references = _plain(refer(label, source.labels, source.scene.size))
             if not references:
                 return None
             target = in_target[item.instance_id]
@@ -284,6 +286,16 @@ def _tell(
             changes = moves[item.instance_id].changes if say else ()
             subjects.append(Subject(number, target, label, references, changes))
     return tuple(draws.shuffled(subjects))
+
+
+def _plain(references: Sequence[Reference]) -> tuple[str, ...]:
+    """The phrases that stay clear when words about the target follow: no places or relations of a source.
+
+    "the fox beneath the ladybug of image 1" could be read as an order to place it there.
+    """
+    short = [one.text for one in references if one.by in ("name", "colour")]
+    ends = [one.text for one in references if one.by in ("place", "size") and not one.text.endswith(_WHERE)]
+    return tuple(short or ends)
 
 
 def _as_dict(subject: Subject, moves: dict[int, _Move]) -> dict[str, Any]:
