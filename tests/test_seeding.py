@@ -1,3 +1,6 @@
+import hashlib
+import json
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +18,12 @@ def test_seeds_are_recorded_truth() -> None:
 def test_seeds_are_pure_and_fit_64_bits(root: int, path: list[str | int]) -> None:
     assert derive_seed(root, *path) == derive_seed(root, *path)
     assert 0 <= derive_seed(root, *path) < 2**64
+
+
+@given(st.lists(st.text() | st.integers() | st.booleans() | st.sampled_from(['a"b', "a\\b", "a/b"])))
+def test_names_of_streams_are_json(path: list[str | int]) -> None:
+    digest = hashlib.sha256(json.dumps([7, *path]).encode()).digest()
+    assert derive_seed(7, *path) == int.from_bytes(digest[:8], "little")
 
 
 def test_streams_differ_by_root_name_and_type() -> None:

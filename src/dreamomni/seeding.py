@@ -16,8 +16,17 @@ def derive_seed(root: int, *path: str | int) -> int:
         root: The seed a person chose.
         path: Names and indices that lead to one stream, for example `("sample", 17, "layout")`.
     """
-    digest = hashlib.sha256(json.dumps([root, *path]).encode()).digest()
-    return int.from_bytes(digest[:8], "little")
+    name = f"[{', '.join([_quoted(part) for part in (root, *path)])}]"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+
+
+def _quoted(part: str | int) -> str:
+    """What json.dumps makes of a part; written out for the usual ones, as a sample has a dozen streams."""
+    if type(part) is int:
+        return str(part)
+    if type(part) is str and part.isascii() and part.isprintable() and '"' not in part and "\\" not in part:
+        return f'"{part}"'
+    return json.dumps(part)
 
 
 def generator(root: int, *path: str | int) -> np.random.Generator:

@@ -19,7 +19,8 @@ from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.tasks.sample import TrainingSample
 
 FOLDER = Path(__file__).parents[2] / "golden"
-WORLDS = {"mini-world": range(16), "collage-all": range(8)}
+WORLDS = {"mini-world": range(16), "collage-all": range(16)}
+NAMES = "names=[apple, bus, cat, dog, fish, heart, house, key, moon, star, tree, umbrella]"
 
 
 def facts(sample: TrainingSample) -> dict[str, Any]:
@@ -45,7 +46,9 @@ def digest(sample: TrainingSample) -> str:
 
 
 def make(world: str) -> list[TrainingSample]:
-    engine = CollageEngine(load_recipe(world, CollageRecipe))
+    # A pack that grows must not move them.
+    fixed = [NAMES] if world == "collage-all" else []
+    engine = CollageEngine(load_recipe(world, CollageRecipe, fixed))
     return [engine.sample(0, index) for index in WORLDS[world]]
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 from dreamomni.data.collage.assets import AssetCatalogue, AssetInfo, StickerPack
@@ -23,6 +23,7 @@ from dreamomni.data.collage.labels import read_relations
 from dreamomni.data.collage.maps import Annotator, check_annotators
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.render import Renderer
+from dreamomni.data.collage.scene import BlendLook
 from dreamomni.data.collage.staging import draw_backdrop
 from dreamomni.data.collage.words.coverage import coverage
 from dreamomni.data.collage.world import Split, World
@@ -44,6 +45,14 @@ KINDS: tuple[str, ...] = tuple(_FAMILY_OF)
 """Every kind of sample that the engine makes."""
 
 _ATTEMPTS = 40
+_REMEDIES = {
+    "no room": "lower object_sizes or gap",
+    "no combination": "lower held_out.fraction, or add names or colours",
+    "hidden": "lower max_overlap",
+    "unclear": "lower object_sizes or max_overlap",
+    "ambiguous": "lower object_sizes or edit.equal_twins",
+}
+"""What helps against the commonest reason of a rejected sample."""
 _LICENCE = "Apache-2.0"
 
 
@@ -81,6 +90,8 @@ class CollageEngine:
         self._assets = pack if isinstance(pack, AssetCatalogue) else AssetCatalogue.open(recipe.assets, pack)
         self._world = World(recipe, self._assets, split)
         self._world.check_split(split)
+        self._blends = any(weight > 0 for style, weight in recipe.blending.weights.items() if style != "none")
+        self._licences: dict[str, str] = {}
         self._renderer = Renderer(self._assets)
         check_feasible(recipe, self._world, self._renderer)
         self._context = Context(recipe, self._world, self._renderer, split, self._annotators)
@@ -140,7 +151,7 @@ class CollageEngine:
         canvas = Draws(*path, "canvas")
         size = canvas.pick(self.recipe.size)
         background = draw_backdrop(self.recipe, self._world, canvas)
-        blend = draw_blend(self.recipe.blending, Draws(*path, "blend"))
+        blend = draw_blend(self.recipe.blending, Draws(*path, "blend")) if self._blends else BlendLook()
         reasons: Counter[str] = Counter()
         for attempt in range(_ATTEMPTS):
             slot = Slot(kind, size, background, path, attempt, blend)
@@ -177,7 +188,7 @@ class CollageEngine:
     ) -> TrainingSample:
         details: dict[str, Any] = {
             "background": {"colour": slot.background.colour, "style": slot.background.style},
-            "blend": asdict(slot.blend),
+            "blend": _as_details(slot.blend),
             "split": self.split,
             "attempts": slot.attempt + 1,
             "rejected": dict(sorted(reasons.items())),
@@ -205,11 +216,20 @@ class CollageEngine:
         )
 
     def _licences_of(self, assets: tuple[str, ...]) -> tuple[str, ...]:
-        found = {_LICENCE}
         for asset in assets:
-            kind, _, name = asset.partition(":")
-            found.add(font_licence(name) if kind == "font" else self._assets.info(asset).licence)
-        return tuple(sorted(found))
+            if asset not in self._licences:
+                kind, _, name = asset.partition(":")
+                known = font_licence(name) if kind == "font" else self._assets.info(asset).licence
+                self._licences[asset] = known
+        return tuple(sorted({_LICENCE, *(self._licences[asset] for asset in assets)}))
+
+
+_BLEND_FIELDS = tuple(field.name for field in fields(BlendLook))
+
+
+def _as_details(blend: BlendLook) -> dict[str, Any]:
+    # dataclasses.asdict copies deeply, which takes longer than drawing a small thing.
+    return {name: getattr(blend, name) for name in _BLEND_FIELDS}
 
 
 class RejectedSampleError(DataError):
@@ -224,9 +244,10 @@ class RejectedSampleError(DataError):
     def __init__(self, seed: int, index: int, kind: str, size: str, reasons: Mapping[str, int]) -> None:
         self.index, self.kind, self.reasons = index, kind, dict(reasons)
         counts = ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+        worst = max(sorted(reasons), key=lambda reason: reasons[reason])
         super().__init__(
             f"sample {index} of seed {seed} ({kind}, {size}) found no layout in "
-            f"{sum(reasons.values())} attempts ({counts}): lower object_sizes, gap or held_out.fraction"
+            f"{sum(reasons.values())} attempts ({counts}): {_REMEDIES.get(worst, _REMEDIES['no room'])}"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
