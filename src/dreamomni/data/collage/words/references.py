@@ -58,6 +58,7 @@ _SIZE_RATIO = 1.6
 _CLEAR = 0.85
 _UNCLEAR = 0.3
 _CELL_MARGIN = 0.13
+_CENTER_MARGIN = 0.18
 _NEAR = 0.12
 
 
@@ -275,7 +276,7 @@ def _near_cell(label: ObjectLabel, location: str, size: Size) -> bool:
     elif location in ("left", "right"):
         y0, y1 = 0.0, 1.0
     x, y = label.box.centre[0] / size.width, label.box.centre[1] / size.height
-    margin = _CELL_MARGIN
+    margin = _CENTER_MARGIN if location == "center" else _CELL_MARGIN
     return x0 - margin <= x <= x1 + margin and y0 - margin <= y <= y1 + margin
 
 
