@@ -106,8 +106,9 @@ def refer_to_name(name: str, labels: Sequence[ObjectLabel]) -> tuple[Reference, 
     if not same or any(label.name != name and _is_rival(label, name, None) for label in labels):
         return ()
     bank = BOTH_NAMED if len(same) == 2 else ALL_NAMED
-    one = f"pair of {name}" if article(name) == "a pair of" else name
-    texts = [phrase.format(n=one, p=plural(name)) for phrase in bank]
+    pair = article(name) == "a pair of"
+    one, many = (f"pair of {name}", f"pairs of {plural(name)}") if pair else (name, plural(name))
+    texts = [phrase.format(n=one, p=many) for phrase in bank]
     return tuple(Reference(text, "all of a name", _is_plural(text)) for text in texts)
 
 
