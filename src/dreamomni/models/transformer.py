@@ -168,7 +168,8 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.norm_out = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.modulation_out = nn.Linear(width, 2 * width)
         self.unpatchify = nn.Linear(width, half_width)
-        self.upsample = nn.Conv2d(half_width, conv_width, 3, padding=1)
+        # Each cell of a token gets features of its own: repeated ones could not tell the cells apart.
+        self.upsample = nn.Conv2d(half_width, DOWNSAMPLING**2 * conv_width, 3, padding=1)
         self.up_b = ResidualConvBlock(2 * conv_width, conv_width, width, groups)
         self.up_a = ResidualConvBlock(2 * conv_width, conv_width, width, groups)
         self.conv_norm_out = nn.GroupNorm(math.gcd(groups, conv_width), conv_width, eps=1e-6)
@@ -267,10 +268,8 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         noise_BND = x_BLD[:, start : start + noise_grid.num_tokens]
         scale, shift = self.modulation_out(functional.silu(time_BD))[:, None].chunk(2, dim=-1)
         noise_BND = self.unpatchify(self.norm_out(noise_BND) * (1 + scale) + shift)
-        features = functional.interpolate(
-            unpack_latents(noise_BND, noise_grid, 1), scale_factor=DOWNSAMPLING, mode="nearest"
-        )
-        features = self.upsample(features)
+        features = self.upsample(unpack_latents(noise_BND, noise_grid, 1))
+        features = functional.pixel_shuffle(features, DOWNSAMPLING)
         features = self.up_b(torch.cat([features, skip_b], dim=1), time_BD)
         features = self.up_a(torch.cat([features, skip_a], dim=1), time_BD)
         velocity = self.conv_out(functional.silu(self.conv_norm_out(features)))
