@@ -101,7 +101,7 @@ def draw_motion(
         elif operation == "scale":
             look = _scaled(item.look, up, options, draws)
             end = renderer.fit(look)
-            after, amount = _centred(item, start, look, end), look.size / item.look.size
+            after, amount = _centred(item, start, look, end), _scale(end.matrix) / _scale(start.matrix)
         else:
             look = _turned(item.look, start, renderer, options, draws)
             end = renderer.fit(look)
