@@ -5,7 +5,7 @@ two OpenCV calls, rounded to nearest. At 512 px that is a tenth of the same in n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -67,9 +67,9 @@ class _Canvas:
             dict(self.windows),
         )
 
-    def finished(self) -> Picture:
+    def finished(self, edited: Box | None = None) -> Picture:
         """The picture, when everything is on it."""
-        return Picture(self.pixels, self.ids.astype(np.int16), self.footprints, self.windows)
+        return Picture(self.pixels, self.ids.astype(np.int16), self.footprints, self.windows, edited)
 
 
 class Renderer:
@@ -124,16 +124,17 @@ class Renderer:
         self._draw_onto(before, source.placed[shared:])
         self._draw_onto(after, target.placed[shared:])
         edited = self._edited(source.placed[shared:], target.placed[shared:], before)
-        return before.finished(), replace(after.finished(), edited=edited)
+        return before.finished(), after.finished(edited)
 
     def _edited(self, source: Sequence[Placed], target: Sequence[Placed], canvas: _Canvas) -> Box | None:
         """The part of the canvas in which two lists of things may look different; None may be everything."""
-        gone, new = set(source).difference(target), set(target).difference(source)
-        if [item for item in source if item not in gone] != [item for item in target if item not in new]:
+        if [item for item in source if item in target] != [item for item in target if item in source]:
             return None
         height, width = canvas.ids.shape
         parts = []
-        for item in gone | new:
+        for item in (*source, *target):
+            if item in source and item in target:
+                continue
             sprite = self._blended(item.look, canvas)
             parts.append(_overlap(item.x, item.y, sprite.width, sprite.height, width, height))
             if sprite.shadow is not None:

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import cv2
@@ -45,20 +45,22 @@ class Pyramid:
     """Convex hull (N, 2), x and y about the centre, in units of the longest side."""
     oversampling: float = 1.0
     """How much larger than the result the level to draw from is, where there is one so large."""
+    sides: tuple[int, ...] = field(init=False)
+    """Longest side of every level in pixels."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sides", tuple(longest_side(layer) for layer in self.layers))
 
     @property
     def longest(self) -> int:
         """Longest side of the largest level in pixels."""
-        return longest_side(self.layers[0])
+        return self.sides[0]
 
     def level(self, longest_px: float) -> Level:
         """The smallest level that still has ``longest_px`` pixels (the largest one when none has)."""
-        chosen = self.layers[0]
-        for layer in self.layers[1:]:
-            if longest_side(layer) < longest_px * self.oversampling:
-                break
-            chosen = layer
-        return chosen
+        wanted = longest_px * self.oversampling
+        large_enough = sum(side >= wanted for side in self.sides)
+        return self.layers[max(large_enough - 1, 0)]
 
 
 def build_levels(full: Layers) -> list[Layers]:
