@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dreamomni.config import load_recipe
 from dreamomni.data.annotators import load_annotators
-from dreamomni.data.audit.facts import Vocabulary
+from dreamomni.data.audit.nouns import Vocabulary
 from dreamomni.data.collage.engine import KINDS, CollageEngine, RejectedSampleError
 from dreamomni.data.collage.palette import BACKGROUNDS, PALETTE
 from dreamomni.data.collage.recipe import CollageRecipe
@@ -39,6 +39,8 @@ class SampleSource:
         names: Names of things that their words may use, beyond those of the samples.
         is_exact: Whether the pixels of a sample are as they were drawn; False for lossy files.
         rejected: Samples that could not be drawn, by reason; grows while reading.
+        kinds: Samples by kind in a folder; empty for a recipe.
+        is_sharded: Whether they come from shards.
     """
 
     title: str
@@ -48,6 +50,8 @@ class SampleSource:
     names: frozenset[str] = frozenset()
     is_exact: Callable[[TrainingSample], bool] = _always
     rejected: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    is_sharded: bool = False
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -85,11 +89,7 @@ def open_source(
     if path.is_dir():
         if overrides:
             raise ConfigError(f"{path} is a folder of samples: --set changes recipes only")
-        return (
-            _open_shards(path, num_samples, kind)
-            if is_shard_folder(path)
-            else _open_loose(path, num_samples, kind)
-        )
+        return open_folder(path, num_samples=num_samples, kind=kind)
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"there is no kind of sample {kind!r}; the kinds are {', '.join(KINDS)}")
     recipe = load_recipe(name, CollageRecipe, list(overrides))
@@ -100,12 +100,57 @@ def open_source(
     return source
 
 
+def open_folder(path: str | Path, *, num_samples: int | None = None, kind: str | None = None) -> SampleSource:
+    """Open a folder of loose samples or of shards.
+
+    Args:
+        path: The folder.
+        num_samples: How many to give, the first ones; all by default.
+        kind: Only this kind.
+
+    Raises:
+        DataError: The folder is missing, or holds no samples, or none of this kind.
+    """
+    path = Path(path)
+    if is_shard_folder(path):
+        return _open_shards(path, num_samples, kind)
+    return _open_loose(path, num_samples, kind)
+
+
+def spread(source: SampleSource, count: int | None) -> list[TrainingSample]:
+    """Take samples of a folder evenly over its kinds, in the order of the folder.
+
+    Args:
+        source: A folder.
+        count: How many; all when None or when there are no more.
+    """
+    if count is None or count >= source.kinds.total():
+        return list(source.samples)
+    quota: Counter[str] = Counter()
+    left = Counter(source.kinds)
+    while quota.total() < count:
+        for kind in sorted(left):
+            if quota.total() < count and left[kind] > 0:
+                quota[kind] += 1
+                left[kind] -= 1
+    chosen = []
+    for sample in source.samples:
+        if quota[sample.kind] > 0:
+            quota[sample.kind] -= 1
+            chosen.append(sample)
+        if not quota.total():
+            break
+    return chosen
+
+
 def _open_loose(path: Path, num_samples: int | None, kind: str | None) -> SampleSource:
     samples = [sample for sample in read_samples(path) if kind in (None, sample.kind)][:num_samples]
     if not samples:
         raise DataError(f"{path} holds no sample of kind {kind!r}")
     names = {label.name for sample in samples for label in _labels(sample) if label.kind != "text"}
-    return SampleSource(str(path), len(samples), iter(samples), names=_known(names))
+    source = SampleSource(str(path), len(samples), iter(samples), names=_known(names))
+    source.kinds.update(sample.kind for sample in samples)
+    return source
 
 
 def _open_shards(path: Path, num_samples: int | None, kind: str | None) -> SampleSource:
@@ -124,7 +169,12 @@ def _open_shards(path: Path, num_samples: int | None, kind: str | None) -> Sampl
         _known(asset["name"] for asset in shards.dataset["assets"] if asset["kind"] not in _NAMELESS),
         lambda sample: codecs_of(sample, image_format)[0] == "png",
     )
+    for kinds in shards.summary.samples.values():
+        source.kinds.update({name: number for name, number in kinds.items() if kind in (None, name)})
+    if not source.kinds.total():
+        raise DataError(f"{path} holds no sample of kind {kind!r}")
     source.rejected.update(shards.summary.rejected)
+    source.is_sharded = True
     return source
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from dreamomni.cli.data import assets, audit, coco, generate, sample, view
+from dreamomni.cli.data import assets, audit, coco, gallery, generate, sample, stats, view
 
-ACTIONS = (sample, generate, audit, view, assets, coco)
+ACTIONS = (sample, generate, view, stats, audit, gallery, assets, coco)
 
 
 def add_parser(verbs: Any) -> None:

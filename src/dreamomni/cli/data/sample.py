@@ -1,6 +1,7 @@
 """`dreamomni data sample`: draw samples of a recipe into a folder."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,23 @@ def run(args: argparse.Namespace) -> int:
     """Draw the samples, write them and their contact sheet."""
     from dreamomni.config import load_recipe
     from dreamomni.data.annotators import load_annotators
-    from dreamomni.data.collage.engine import CollageEngine
+    from dreamomni.data.collage.engine import CollageEngine, RejectedSampleError
     from dreamomni.data.collage.recipe import CollageRecipe
     from dreamomni.data.folder import write_samples
     from dreamomni.inference.output import make_folder
 
     recipe = load_recipe(args.recipe, CollageRecipe, args.overrides)
     engine = CollageEngine(recipe, split=args.split, annotators=load_annotators(recipe))
-    samples = [engine.sample(args.seed, index, kind=args.kind) for index in range(args.num_samples)]
+    samples = []
+    for index in range(args.num_samples):
+        try:
+            samples.append(engine.sample(args.seed, index, kind=args.kind))
+        except RejectedSampleError as error:
+            # One that finds no room says so and leaves a gap; nothing stands in for it.
+            rejected = error
+            print(f"dreamomni: {error}", file=sys.stderr)
+    if not samples:
+        raise rejected
     folder = make_folder(Path(args.out))
     write_samples(samples, folder)
-    return show(samples, folder)
+    return show(samples, folder, title=f"Samples of {args.recipe}")
