@@ -218,17 +218,19 @@ def names_clash(first: str, second: str) -> bool:
 def _plan_sized(choice: _Choice) -> TextToImagePlan | None:
     """One shape that is large or small, or a large and a small one."""
     sizes = choice.draws.pick((("large",), ("small",), ("large", "small"), ("small", "large")))
-    return _one_of_each(choice, [{"size": size} for size in sizes], "sized")
+    return _one_of_each(choice, [(size, None) for size in sizes], "sized")
 
 
 def _plan_placed(choice: _Choice) -> TextToImagePlan | None:
     """One to three shapes, each in a place of its own."""
     wanted = choice.draws.weighted({1: 0.4, 2: 0.4, 3: 0.2})
     places = choice.draws.shuffled(tuple(LOCATIONS))[:wanted]
-    return _one_of_each(choice, [{"location": place} for place in places], "placed")
+    return _one_of_each(choice, [("", place) for place in places], "placed")
 
 
-def _one_of_each(choice: _Choice, said: Sequence[Mapping[str, str]], form: str) -> TextToImagePlan | None:
+def _one_of_each(
+    choice: _Choice, said: Sequence[tuple[str, str | None]], form: str
+) -> TextToImagePlan | None:
     names = list(choice.pair() or ()) if choice.out or len(said) > 1 else [choice.name() or ""]
     while 0 < len(names) < len(said):
         more = choice.world.partners_of(names, choice.world.pool(choice.kind))
@@ -236,7 +238,11 @@ def _one_of_each(choice: _Choice, said: Sequence[Mapping[str, str]], form: str) 
             return None
         names.append(choice.draws.pick(more))
     things = [choice.thing(name) for name in names[: len(said)]]
-    groups = tuple(Group(thing, **how) for thing, how in zip(things, said, strict=False) if thing)
+    groups = tuple(
+        Group(thing, size=size, location=place)
+        for thing, (size, place) in zip(things, said, strict=False)
+        if thing
+    )
     return TextToImagePlan(form, groups) if len(groups) == len(said) else None
 
 

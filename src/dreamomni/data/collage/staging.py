@@ -9,9 +9,10 @@ from dreamomni.data.collage.edit_plans import EditPlan
 from dreamomni.data.collage.layout import Spacing, place_at, place_clusters, place_free, place_related
 from dreamomni.data.collage.multi_edit_plans import MultiEditPlan
 from dreamomni.data.collage.recipe import CollageRecipe
-from dreamomni.data.collage.render import Renderer, Sprite
+from dreamomni.data.collage.render import Renderer
 from dreamomni.data.collage.scene import BackgroundLook, BlendLook, Look, Placed, Scene, Thing
 from dreamomni.data.collage.scene_plans import Group, TextToImagePlan
+from dreamomni.data.collage.sprite import Sprite
 from dreamomni.data.collage.world import World
 from dreamomni.tasks.geometry import Box, Size
 
@@ -64,7 +65,7 @@ def stage_text_to_image(
         rest = iter(sides)
         clusters = [[next(rest) for _ in members] for members in groups]
         together = place_clusters(clusters, size, layout, spacing)
-        boxes = together and [box for members in together for box in members]
+        boxes = None if together is None else [box for members in together for box in members]
     elif plan.form == "placed":
         boxes = _place_named(plan, sides, size, layout, spacing)
     elif plan.predicate is None:
@@ -205,74 +206,6 @@ def stage_edit(
         Scene(size, background, tuple(item for item in order if item.thing is not plan.added), blend),
         Scene(size, background, tuple(item for item in order if item.thing is not plan.removed), blend),
     )
-
-
-def stage_multi_edit(
-    plan: MultiEditPlan,
-    world: World,
-    renderer: Renderer,
-    size: Size,
-    background: BackgroundLook,
-    looks: Draws,
-    layout: Draws,
-    blend: BlendLook = _UNBLENDED,
-) -> Stage | None:
-    """Give sizes and places to several edits, or None when they were not found.
-
-    Instances of the source are numbered first: those of the steps, in their order, then those that stay. What
-    comes is numbered after them, in the order of the steps; a thing with a new colour keeps its number.
-    """
-    pairs = [(step.before, step.after) for step in plan.steps] + [(thing, thing) for thing in plan.staying]
-    before_looks: list[Look | None] = []
-    after_looks: list[Look | None] = []
-    for before, after in pairs:
-        first = before and draw_look(before, len(pairs), world, size, looks)
-        if before is None or after is None or before.name != after.name:
-            second = after and draw_look(after, len(pairs), world, size, looks)
-            if first and second:
-                second = replace(second, size=first.size)
-        else:
-            second = first and replace(first, rgb=world.rgb_of(after))
-        before_looks.append(first)
-        after_looks.append(second)
-    sides = [
-        [look and side_of(renderer.sprite(look)) for look in both]
-        for both in zip(before_looks, after_looks, strict=True)
-    ]
-    slots = [
-        Size(max(side.width for side in both if side), max(side.height for side in both if side))
-        for both in sides
-    ]
-    boxes = place_free(slots, size, layout, spacing_of(world, size))
-    if boxes is None:
-        return None
-    number = sum(before is not None for before, _ in pairs)
-    next_source = iter(range(1, number + 1))
-    scenes: list[tuple[Placed | None, Placed | None]] = []
-    for place, (before, after) in enumerate(pairs):
-        one = None if before is None else next(next_source)
-        source = _centred(one, before, before_looks[place], sides[place][0], boxes[place])
-        same = before is not None and after is not None and before.name == after.name
-        if after is not None and not same:
-            number += 1
-        two = one if same else number
-        target = _centred(two, after, after_looks[place], sides[place][1], boxes[place])
-        scenes.append((source, target))
-    order = layout.shuffled(scenes) if world.recipe.max_overlap > 0 else scenes
-    return Stage(
-        plan,
-        Scene(size, background, tuple(item for item, _ in order if item), blend),
-        Scene(size, background, tuple(item for _, item in order if item), blend),
-    )
-
-
-def _centred(
-    number: int | None, thing: Thing | None, look: Look | None, side: Size | None, box: Box
-) -> Placed | None:
-    if number is None or thing is None or look is None or side is None:
-        return None
-    x, y = box.x0 + (box.width - side.width) // 2, box.y0 + (box.height - side.height) // 2
-    return Placed(number, thing, look, x, y)
 
 
 def _place_edit(

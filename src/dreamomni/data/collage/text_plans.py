@@ -8,7 +8,7 @@ from dreamomni.data.collage.held_out import colour_combination
 from dreamomni.data.collage.labels import Predicate
 from dreamomni.data.collage.options.text_to_image import TextToImageOptions
 from dreamomni.data.collage.palette import RGB
-from dreamomni.data.collage.scene import Thing
+from dreamomni.data.collage.scene import Thing, ThingKind
 from dreamomni.data.collage.scene_plans import Group, TextToImagePlan
 from dreamomni.data.collage.words.written import LETTERS, MORE_WORDS, PHRASES, WRITTEN_WORDS
 from dreamomni.data.collage.world import World
@@ -52,11 +52,12 @@ def plan_text(world: World, background: str, draws: Draws) -> TextToImagePlan | 
     words = _words(lines, draws.pick(world.visible_on(background)), font)
     if style == "alone":
         return TextToImagePlan("text", (words,))
-    kind = "shape" if style == "shape" else "sticker"
+    kind: ThingKind = "shape" if style == "shape" else "sticker"
     other = world.draw_thing(draws.pick(world.pool(kind)), background, draws, kind=kind)
     if other is None:
         return None
-    return TextToImagePlan("text", (words, Group(other)), draws.weighted(_PREDICATES))
+    predicate: Predicate = draws.weighted(_PREDICATES)
+    return TextToImagePlan("text", (words, Group(other)), predicate)
 
 
 def _words(lines: Sequence[str], colour: str, font: str) -> Group:

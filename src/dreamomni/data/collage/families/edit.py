@@ -66,12 +66,15 @@ class EditFamily:
             return Rejected("unclear")
         ways = slot.words("reference")
         where = context.recipe.edit.say_where
-        removed = marked.removed and short_reference(
-            marked.removed, before, slot.size, ways, say_colour=plan.say_removed_colour, say_where=where
-        )
-        anchor = marked.anchor and short_reference(
-            marked.anchor, before, slot.size, ways, say_colour=plan.say_anchor_colour
-        )
+        removed = anchor = None
+        if marked.removed is not None:
+            removed = short_reference(
+                marked.removed, before, slot.size, ways, say_colour=plan.say_removed_colour, say_where=where
+            )
+        if marked.anchor is not None:
+            anchor = short_reference(
+                marked.anchor, before, slot.size, ways, say_colour=plan.say_anchor_colour
+            )
         if (marked.removed and removed is None) or (marked.anchor and anchor is None):
             return Rejected("ambiguous")
         caption_words = slot.words("caption")

@@ -9,9 +9,9 @@ from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slot
 from dreamomni.data.collage.labels import PREDICATES, Predicate, cosines, read_labels
 from dreamomni.data.collage.multi_edit_plans import EditStep, MultiEditPlan, plan_multi_edit
+from dreamomni.data.collage.multi_edit_staging import stage_multi_edit
 from dreamomni.data.collage.render import changed
 from dreamomni.data.collage.scene import Placed, Thing, assets_of
-from dreamomni.data.collage.staging import stage_multi_edit
 from dreamomni.data.collage.words.captions import describe
 from dreamomni.data.collage.words.lexicon import indefinite
 from dreamomni.data.collage.words.multi_edits import write_clause, write_instructions

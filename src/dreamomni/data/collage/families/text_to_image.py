@@ -4,9 +4,10 @@ from typing import Any, ClassVar
 
 from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slot
 from dreamomni.data.collage.labels import read_labels
-from dreamomni.data.collage.plans import TextToImagePlan, plan_text_to_image
+from dreamomni.data.collage.plans import plan_text_to_image
 from dreamomni.data.collage.recipe import TEXT_TO_IMAGE_KINDS
 from dreamomni.data.collage.scene import assets_of
+from dreamomni.data.collage.scene_plans import TextToImagePlan
 from dreamomni.data.collage.staging import Stage, stage_text_to_image
 from dreamomni.data.collage.words.captions import background_phrase, describe, write_prompt
 from dreamomni.data.collage.words.descriptions import (

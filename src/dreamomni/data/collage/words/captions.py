@@ -129,7 +129,7 @@ def write_prompt(
 def describe(scene: Scene, draws: Draws, *, say_background: bool) -> str:
     """Name everything in a scene with its number and colour."""
     behind = background_phrase(scene.background, draws) if say_background else ""
-    counts: dict[tuple[str, str, str], int] = {}
+    counts: dict[tuple[str, str, str | None], int] = {}
     for item in scene.placed:
         key = (item.thing.kind, item.thing.name, item.thing.colour)
         counts[key] = counts.get(key, 0) + 1

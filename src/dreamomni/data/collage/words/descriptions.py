@@ -229,9 +229,8 @@ def as_details(groups: Sequence[Seen], statements: Sequence[Statement]) -> list[
 def description_templates() -> Iterator[str]:
     """List every template, for the corpus of a tokenizer."""
     yield from (*PLACED, *RELATED, *BOTH, *INTRO)
-    for bank in (QUADRANTS, DIRECTLY, DIAGONAL):
-        for phrases in bank.values():  # type: ignore[attr-defined]
-            yield from phrases
+    for phrases in (*QUADRANTS.values(), *DIRECTLY.values(), *DIAGONAL.values()):
+        yield from phrases
     yield "is are has have appears appear it them"
 
 

@@ -1,14 +1,17 @@
 """How a phrase is drawn from a bank and finished."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from dreamomni.data.collage.draws import Draws
+
+T = TypeVar("T")
 
 PLAIN = 0.4
 _SENTENCE = 0.15
 
 
-def pick_phrase(bank: Sequence[str], draws: Draws) -> str:
+def pick_phrase(bank: Sequence[T], draws: Draws) -> T:
     """Draw a template; the first of a bank is the plain one and comes most often."""
     plain, any_of = draws.chance(PLAIN), draws.pick(bank)
     return bank[0] if plain else any_of
