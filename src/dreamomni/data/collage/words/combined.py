@@ -49,7 +49,7 @@ MARKS: dict[str, tuple[str, ...]] = {
         "draw {ac} rectangle around {d}",
         "enclose {d} in {ac} rectangle",
         "locate {d} with {ac} box",
-        "show where {d} is with {ac} box",
+        "box {d} in {c}",
         "use {ac} box to mark {d}",
         "point out {d} with {ac} rectangle",
         "surround {d} with {ac} box",

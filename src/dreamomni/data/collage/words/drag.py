@@ -77,7 +77,7 @@ ROTATE: tuple[str, ...] = (
     "swivel {d}{a}",
     "pivot {d}{a}",
     "swing {d}{a}",
-    "turn {d} around its centre{a}",
+    "turn {d} on the spot{a}",
     "rotate {d} in place{a}",
     "please rotate {d}{a}",
     "can you turn {d}{a}",
