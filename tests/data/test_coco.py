@@ -1,5 +1,7 @@
 import json
+import tarfile
 from pathlib import Path
+from typing import Literal
 
 import hypothesis.extra.numpy as npst
 import numpy as np
@@ -15,6 +17,8 @@ from dreamomni.data.coco import coco_annotations, encode_mask, write_coco
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.folder import write_samples
+from dreamomni.data.shards.generate import generate
+from dreamomni.data.shards.job import ShardJob
 from dreamomni.errors import DataError
 from dreamomni.tasks.sample import TrainingSample
 
@@ -113,6 +117,26 @@ def test_the_truth_measured_against_itself_is_perfect(
     worse.summarize()
     assert worse.stats[0] < 1.0
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpeg"])
+def test_shards_give_the_same_annotations_and_the_names_of_their_members(
+    tmp_path: Path, image_format: Literal["png", "jpeg"]
+) -> None:
+    recipe = load_recipe("perception", CollageRecipe, ["size=64x64", NAMES])
+    job = ShardJob(recipe, tmp_path / "shards", num_samples=8, shard_size=4, image_format=image_format)
+    generate(job)
+    write_coco(tmp_path / "shards", tmp_path / "annotations.json")
+    written = json.loads((tmp_path / "annotations.json").read_text())
+    engine = CollageEngine(recipe)
+    drawn = coco_annotations([engine.sample(0, index) for index in range(8)], image_format=image_format)
+    assert written == json.loads(json.dumps(drawn))
+    members = {
+        name
+        for path in (tmp_path / "shards").rglob("*.tar")
+        for name in tarfile.open(path).getnames()  # noqa: SIM115
+    }
+    assert {image["file_name"] for image in written["images"]} <= members
 
 
 def test_other_pictures_can_be_asked_for(samples: list[TrainingSample]) -> None:

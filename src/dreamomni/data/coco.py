@@ -48,7 +48,7 @@ def write_coco(folder: str | Path, path: str | Path, pictures: Pictures = "clean
     samples: Iterable[TrainingSample]
     if is_shard_folder(folder):
         shards = ShardFolder(folder)
-        samples, image_format = shards, shards.dataset["image_format"]
+        samples, image_format = shards, shards.dataset["identity"]["image_format"]
     else:
         samples = read_samples(folder)
     annotations = coco_annotations(samples, pictures, image_format=image_format)
