@@ -137,10 +137,12 @@ def scenes(draw: st.DrawFn, blend: BlendLook | None = None) -> Scene:
     )
     count = draw(st.integers(1, 4))
     items = [
-        Placed(number, Thing(look.name, "red"), look, draw(st.integers(-40, 80)), draw(st.integers(-40, 60)))
+        Placed(
+            number, Thing(look.name, "red"), look, draw(st.integers(-40, 130)), draw(st.integers(-40, 110))
+        )
         for number, look in enumerate(draw(st.lists(LOOKS, min_size=count, max_size=count)), start=1)
     ]
-    return Scene(Size(96, 80), background, tuple(items), draw(BLENDS) if blend is None else blend)
+    return Scene(Size(150, 130), background, tuple(items), draw(BLENDS) if blend is None else blend)
 
 
 def reference(renderer: Renderer, scene: Scene) -> tuple[np.ndarray, np.ndarray]:

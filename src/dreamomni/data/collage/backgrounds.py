@@ -40,13 +40,19 @@ def paint_background(look: BackgroundLook, size: Size) -> npt.NDArray[np.uint8]:
         (height, width, 3) uint8, sRGB.
     """
     if look.style == "plain":
-        # A border around one pixel: fifty times faster than assigning the colour to an array.
-        right, down, one = size.width - 1, size.height - 1, np.zeros((1, 1, 3), np.uint8)
-        one[:] = look.first
-        colour = (*look.first, 0)
-        canvas = cv2.copyMakeBorder(one, 0, down, 0, right, cv2.BORDER_CONSTANT, value=colour)
-        return np.asarray(canvas, np.uint8)
+        return _plain(look, size)
     return _PAINTERS[look.style](look, size)
+
+
+def _plain(look: BackgroundLook, size: Size) -> npt.NDArray[np.uint8]:
+    # Both are many times faster than assigning the colour to an array.
+    if min(size) < _LARGE_PX:
+        flat = bytearray(bytes(look.first) * size.num_pixels)
+        return np.frombuffer(flat, np.uint8).reshape(size.height, size.width, 3)
+    corner = np.array([[look.first]], np.uint8)
+    right, down = size.width - 1, size.height - 1
+    canvas = cv2.copyMakeBorder(corner, 0, down, 0, right, cv2.BORDER_REPLICATE)
+    return np.asarray(canvas, np.uint8)
 
 
 def _mixed(look: BackgroundLook, share: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

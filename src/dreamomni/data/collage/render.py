@@ -23,6 +23,7 @@ from dreamomni.tasks.geometry import Box
 
 _UNLIT: Gain = (1.0, 1.0, 1.0)
 _MAX_ID = 255
+_SMALL_CANVAS_PX = 128 * 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,12 @@ class Renderer:
 
     def _edited(self, source: Sequence[Placed], target: Sequence[Placed], canvas: _Canvas) -> Box | None:
         """The part of the canvas in which two lists of things may look different; None may be everything."""
+        height, width = canvas.ids.shape
+        # On a small canvas looking everywhere is cheaper than knowing where to look.
+        if height * width < _SMALL_CANVAS_PX:
+            return None
         if [item for item in source if item in target] != [item for item in target if item in source]:
             return None
-        height, width = canvas.ids.shape
         parts = []
         for item in (*source, *target):
             if item in source and item in target:
