@@ -1,7 +1,7 @@
 """Checks of objects and relations: numbers recounted on the id maps."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,10 +12,6 @@ from dreamomni.tasks.sample import ObjectLabel
 _MAX_ID = 254
 _GENEVAL_THRESHOLD = 0.1
 _GENEVAL_COSINE = 0.5
-_EXACT = 3
-"""Largest difference of a channel that still counts as the painted colour."""
-_MIN_PIXELS = 24
-_ENOUGH_PIXELS = 2000
 _KINDS = frozenset({"sticker", "shape", "text", "cutout", "photo"})
 
 
@@ -47,7 +43,7 @@ def instances(facts: Facts) -> Iterator[str]:
 
 def boxes(facts: Facts) -> Iterator[str]:
     """Each box is the smallest one around the visible pixels."""
-    for view, label in _seen(facts):
+    for view, label in seen_labels(facts):
         found = bounds(view.mask(label.instance_id))
         if tuple(label.box) != found:
             yield f"{_name(view, label)} has box {tuple(label.box)}, its pixels span {found}"
@@ -55,14 +51,14 @@ def boxes(facts: Facts) -> Iterator[str]:
 
 def areas(facts: Facts) -> Iterator[str]:
     """Each area is the number of visible pixels."""
-    for view, label in _seen(facts):
+    for view, label in seen_labels(facts):
         if label.area != view.areas[label.instance_id]:
             yield f"{_name(view, label)} has area {label.area}, counted {view.areas[label.instance_id]}"
 
 
 def visibility(facts: Facts) -> Iterator[str]:
     """Visibility is a share of whole pixels, and below 1 only where something or the edge may cover."""
-    for view, label in _seen(facts):
+    for view, label in seen_labels(facts):
         if not 0 < label.visibility <= 1:
             yield f"{_name(view, label)} has visibility {label.visibility}"
             continue
@@ -72,26 +68,6 @@ def visibility(facts: Facts) -> Iterator[str]:
         # Letters stand apart: what hides one need not touch the others.
         if label.visibility < 1 and label.kind != "text" and not _touched(view, label):
             yield f"{_name(view, label)} has visibility {label.visibility:.3f}, but nothing touches it"
-
-
-def colours(facts: Facts) -> Iterator[str]:
-    """The colour word is the palette colour that most of the object's pixels have."""
-    palette = facts.vocabulary.colours
-    for view, label in _seen(facts):
-        if label.colour is None:
-            continue
-        if label.colour not in palette:
-            yield f"{_name(view, label)} has the unknown colour {label.colour!r}"
-            continue
-        votes = _colour_votes(view.pixels[view.mask(label.instance_id)], palette)
-        if votes is None:
-            continue
-        winner = max(votes, key=lambda name: votes[name])
-        if votes[label.colour] < votes[winner]:
-            yield (
-                f"{_name(view, label)} is called {label.colour}, but {votes[winner]} of its pixels "
-                f"are {winner} and {votes[label.colour]} are {label.colour}"
-            )
 
 
 def kinds(facts: Facts) -> Iterator[str]:
@@ -179,7 +155,7 @@ def neighbours(view: View, instance_id: int) -> set[int]:
     return set(view.ids[_grown(mask) & ~mask].tolist()) - {0}
 
 
-def _seen(facts: Facts) -> Iterator[tuple[View, ObjectLabel]]:
+def seen_labels(facts: Facts) -> Iterator[tuple[View, ObjectLabel]]:
     """Labels with pixels; `instances` reports the others."""
     for view in facts.views:
         for label in view.labels:
@@ -208,27 +184,12 @@ def _grown(mask: Mask) -> Mask:
     return np.asarray(rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:])
 
 
-def _colour_votes(pixels: np.ndarray, palette: Mapping[str, tuple[int, int, int]]) -> dict[str, int] | None:
-    """Pixels by colour word; None when there are too few to say."""
-    if len(pixels) < _MIN_PIXELS:
-        return None
-    pixels = pixels[:: 1 + len(pixels) // _ENOUGH_PIXELS]
-    table = np.array(list(palette.values()), np.int16)
-    gaps = np.abs(pixels[:, None, :].astype(np.int16) - table[None]).max(axis=2)
-    votes = (gaps <= _EXACT).sum(axis=0)
-    # Thin strokes may have no pixel of a pure colour.
-    if votes.max() < _MIN_PIXELS / 4:
-        return None
-    return dict(zip(palette, votes.tolist(), strict=True))
-
-
 CHECKS = (
     Check("instances", instances),
     Check("boxes", boxes),
     Check("areas", areas),
     Check("visibility", visibility),
     Check("label kinds", kinds),
-    Check("colours", colours, exact=True),
     Check("relations", relations, when=lambda facts: facts.target.ids is not None),
     Check("things that stay", stays, frozenset({"edit", "drag", "segment", "detect"})),
 )

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from dreamomni.data.audit.facts import View
 from dreamomni.data.audit.labels import directions
 from dreamomni.data.audit.nouns import ANYTHING, SIGN, Phrase
-from dreamomni.data.audit.sentences import Claim, Sentence
+from dreamomni.data.audit.sentences import BESIDE, Claim, Sentence
 from dreamomni.tasks.sample import ObjectLabel
 
 _CLEAR = 0.05
 """How far apart, as a part of the canvas, things must be to be told apart by where they are."""
 _LARGER = 1.3
+_BESIDE = 0.2
+"""Widest gap between two things that stand beside each other, as a part of the shorter side."""
 _PLACES = {
     "upper left": (0.0, 0.0, 0.5, 0.5),
     "upper right": (0.5, 0.0, 1.0, 0.5),
@@ -64,6 +66,8 @@ def referents(view: View, sentence: Sentence, number: int, *, attached: bool = F
         if claim.object is None:
             there = [label for label in found if in_place(view, label, claim.predicate)]
             found = there if len(there) == 1 else _selected(view, found, claim.predicate)
+        elif claim.predicate == BESIDE:
+            found = _nearest_to(view, found, referents(view, sentence, claim.object))
         else:
             anchors = referents(view, sentence, claim.object)
             found = [
@@ -96,6 +100,10 @@ def holds(view: View, sentence: Sentence, claim: Claim) -> bool:
     second = candidates(view, other)
     if other.definite and other.count is not None and len(second) > other.count:
         second = referents(view, sentence, claim.object)
+    if claim.predicate == BESIDE:
+        return bool(first and second) and all(
+            _gap(one, two) <= _BESIDE * min(view.pixels.shape[:2]) for one in first for two in second
+        )
     return bool(first and second) and all(
         claim.predicate in directions(view, one, two) for one in first for two in second if one is not two
     )
@@ -122,6 +130,25 @@ def _centre(view: View, label: ObjectLabel) -> tuple[float, float]:
     height, width = view.pixels.shape[:2]
     x0, y0, x1, y1 = label.box
     return (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
+
+
+def _gap(one: ObjectLabel, two: ObjectLabel) -> int:
+    """Empty columns or rows between two boxes, whichever are more."""
+    across = max(one.box[0] - two.box[2], two.box[0] - one.box[2], 0)
+    down = max(one.box[1] - two.box[3], two.box[1] - one.box[3], 0)
+    return max(across, down)
+
+
+def _nearest_to(
+    view: View, labels: Sequence[ObjectLabel], anchors: Sequence[ObjectLabel]
+) -> list[ObjectLabel]:
+    """The one of several that stands beside another thing; none where a second one is nearly as near."""
+    if len(anchors) != 1:
+        return []
+    gaps = sorted((_gap(label, anchors[0]), label.instance_id) for label in labels)
+    side = min(view.pixels.shape[:2])
+    clear = gaps[0][0] <= _BESIDE * side and gaps[1][0] - gaps[0][0] >= _CLEAR * side
+    return [label for label in labels if clear and label.instance_id == gaps[0][1]]
 
 
 def _selected(view: View, labels: Sequence[ObjectLabel], selector: str) -> list[ObjectLabel]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from dreamomni.data.audit import (
+    colours,
     controls,
     drags,
     instructions,
@@ -22,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     pixels.FORM,
     *pixels.CHECKS,
     *labels.CHECKS,
+    *colours.CHECKS,
     *drags.CHECKS,
     *controls.CHECKS,
     *subjects.CHECKS,

@@ -16,7 +16,7 @@ _AMOUNTS = re.compile(
 _IMAGE_WORDS = frozenset(("image", "picture", "photo", "reference", "source"))
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 
-LEFT, RIGHT, ABOVE, BELOW = "left of", "right of", "above", "below"
+LEFT, RIGHT, ABOVE, BELOW, BESIDE = "left of", "right of", "above", "below", "next to"
 _SIDES = {"left": LEFT, "right": RIGHT}
 _HEIGHTS = {"above": ABOVE, "upper": ABOVE, "below": BELOW, "lower": BELOW}
 _DIAGONALS = re.compile(
@@ -27,6 +27,12 @@ _RELATIONS = (
     (RIGHT, re.compile(r"\b(?:(?:to|on|at) the )?right(?: side| hand side)? of\b")),
     (ABOVE, re.compile(r"\b(?:above|(?<!paint )(?<!mask )over|higher than|on top of)\b")),
     (BELOW, re.compile(r"\b(?:below|under|underneath|beneath|lower than)\b")),
+    (
+        BESIDE,
+        re.compile(
+            r"\b(?:next to|beside(?!,)|near)\b(?! the (?:very )?(?:left|right|top|bottom|upper|lower))"
+        ),
+    ),
 )
 _PICTURE = (
     r"(?: of (?:the )?(?:first |second |third |fourth |fifth )?(?:given |provided |reference )?"
