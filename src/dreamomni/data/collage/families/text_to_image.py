@@ -63,7 +63,7 @@ class TextToImageFamily:
                 return Rejected("unclear")
             words = slot.words()
             behind = background_phrase(slot.background, words) if say_background else ""
-            prompt = write_description(groups, statements, behind, words)
+            prompt = write_description(groups, statements, behind, slot.size, words)
             details["statements"] = as_details(groups, statements)
         else:
             prompt = write_prompt(stage.plan, stage.target.background, say_background, slot.words())

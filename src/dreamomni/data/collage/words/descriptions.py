@@ -22,6 +22,8 @@ _STRAIGHT = 0.85
 _DIAGONAL = 0.5
 """Cosine that both directions of a diagonal need; GenEval asks as much of either."""
 _DIRECTLY = 0.985
+_NEAR = 0.25
+"""Gap, as a part of the shorter side, up to which something may be directly beside."""
 
 # {x} what, {is} is or are, {l} where on the canvas.
 PLACED: tuple[str, ...] = (
@@ -101,7 +103,7 @@ QUADRANTS: dict[str, tuple[str, ...]] = {
 }
 
 DIRECTLY: dict[str, tuple[str, ...]] = {
-    "left of": ("directly to the left of", "right beside, to the left of"),
+    "left of": ("directly to the left of",),
     "right of": ("directly to the right of",),
     "above": ("directly above", "right above"),
     "below": ("directly below", "right below"),
@@ -189,7 +191,7 @@ def make_statements(groups: Sequence[Seen], size: Size, draws: Draws) -> tuple[S
 
 
 def write_description(
-    groups: Sequence[Seen], statements: Sequence[Statement], behind: str, draws: Draws
+    groups: Sequence[Seen], statements: Sequence[Statement], behind: str, size: Size, draws: Draws
 ) -> str:
     """Word statements as whole sentences.
 
@@ -197,10 +199,12 @@ def write_description(
         groups: What is there.
         statements: Where everything is.
         behind: The background (" on a cream background"), or nothing.
+        size: The canvas.
         draws: Stream of the words.
     """
     clauses = [
-        _clause(statement, place, groups, statements, draws) for place, statement in enumerate(statements)
+        _clause(statement, place, groups, statements, size, draws)
+        for place, statement in enumerate(statements)
     ]
     total = sum(len(group.boxes) for group in groups)
     intro = pick_phrase(INTRO, draws).format(n=f"{NUMBER_WORDS[total]} things", b=behind)
@@ -282,7 +286,12 @@ def _statement(
 
 
 def _clause(
-    statement: Statement, place: int, groups: Sequence[Seen], statements: Sequence[Statement], draws: Draws
+    statement: Statement,
+    place: int,
+    groups: Sequence[Seen],
+    statements: Sequence[Statement],
+    size: Size,
+    draws: Draws,
 ) -> str:
     group = groups[statement.group]
     one = len(group.boxes) == 1
@@ -292,7 +301,7 @@ def _clause(
     if statement.location is not None:
         where = draws.pick((*WHERE[statement.location], *QUADRANTS[statement.location]))
     if statement.anchor is not None:
-        towards = _towards(group, groups[statement.anchor], statement.predicates, draws)
+        towards = _towards(group, groups[statement.anchor], statement.predicates, size, draws)
         before = statements[place - 1]
         # "them" may only mean the one group that the clause before spoke of.
         alone = before.group == statement.anchor and before.anchor is None
@@ -301,11 +310,15 @@ def _clause(
     return pick_phrase(bank, draws).format(l=where, r=towards, y=seen_from, **words)
 
 
-def _towards(group: Seen, anchor: Seen, predicates: Sequence[Predicate], draws: Draws) -> str:
+def _towards(group: Seen, anchor: Seen, predicates: Sequence[Predicate], size: Size, draws: Draws) -> str:
     if len(predicates) == 2:
         return draws.pick(DIAGONAL[predicates[0], predicates[1]])
     (only,) = predicates
-    exact = all(cosines(a, b)[only] > _DIRECTLY for a in group.boxes for b in anchor.boxes)
+    exact = all(
+        cosines(a, b)[only] > _DIRECTLY and _gap(a, b) <= _NEAR * min(size)
+        for a in group.boxes
+        for b in anchor.boxes
+    )
     return draws.pick(DIRECTLY[only]) if exact and draws.chance(0.5) else pick_phrase(RELATIONS[only], draws)
 
 
@@ -320,3 +333,9 @@ def _again(group: Seen, groups: Sequence[Seen], draws: Draws, *, pronoun: bool) 
         return f"the {bare(group.name, colour)}"
     many = counted(count, group.name, colour)
     return f"the {many}" if alike or draws.chance(0.5) else f"the {many.partition(' ')[2]}"
+
+
+def _gap(first: Box, second: Box) -> int:
+    """Empty pixels between two boxes along the longer way; 0 when they touch."""
+    across = max(first.x0 - second.x1, second.x0 - first.x1, 0)
+    return max(across, first.y0 - second.y1, second.y0 - first.y1)
