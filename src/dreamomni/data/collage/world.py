@@ -60,6 +60,7 @@ class World:
         self._out: dict[Combination, bool] = {}
         self._things: dict[tuple[str, str, bool], list[tuple[_Choice, list[str]]]] = {}
         self._partners: dict[str, frozenset[str]] = {}
+        self._pairs_out: dict[ThingKind, list[tuple[str, str]]] = {}
         self._visible = {
             background: tuple(
                 colour
@@ -68,6 +69,8 @@ class World:
             )
             for background, ground in self.backgrounds.items()
         }
+        styles = {style for style, weight in recipe.background_styles.items() if weight > 0}
+        self._grounds = [PHOTO] if styles == {"photo"} else list(self.backgrounds)
         # Nobody knows what colours lie behind a thing on a photo.
         self._visible[PHOTO] = tuple(self.colours)
         assets = _of_split(source.assets(), split)
@@ -76,7 +79,7 @@ class World:
         self.photos = tuple(asset for asset in assets if asset.kind == "background")
         self.fonts = (*FONTS, *(asset.id for asset in assets if asset.kind == "font"))
         self.names = self._usable_names()
-        if recipe.background_styles.get("photo", 0) > 0 and not self.photos:
+        if "photo" in styles and not self.photos:
             raise ConfigError(
                 f"background_styles has photo, but no library of `assets` holds a background for the {split} "
                 "split: name a library with backgrounds, or take photo away"
@@ -100,7 +103,7 @@ class World:
     def _usable_names(self) -> tuple[str, ...]:
         """Names that can be drawn; of a library, those are left out that no background lets be seen."""
         wanted = self.recipe.names
-        grounds = [PHOTO] if set(self.recipe.background_styles) == {"photo"} else list(self.backgrounds)
+        grounds = self._grounds
         things = tuple(self._choices)
         names = _known("names", wanted, things) if isinstance(wanted, tuple) else things
         usable = []
@@ -162,7 +165,12 @@ class World:
 
     def pairs_out(self, kind: ThingKind) -> list[tuple[str, str]]:
         """Pairs of names kept for evaluation."""
-        return [pair for pair in choose(self.pool(kind), 2) if self.is_out(pair_combination(*pair))]
+        if kind not in self._pairs_out:
+            pairs = choose(self.pool(kind), 2)
+            # Not remembered one by one: a large library has too many.
+            rule = self.recipe.held_out
+            self._pairs_out[kind] = [pair for pair in pairs if is_held_out(rule, pair_combination(*pair))]
+        return self._pairs_out[kind]
 
     def counts_out(self, kind: ThingKind) -> list[tuple[int, str]]:
         """Numbers of a thing kept for evaluation."""
@@ -192,7 +200,7 @@ class World:
         kinds = {kind for kind, weight in self.recipe.mixture.items() if weight > 0}
         fraction = self.recipe.held_out.fraction
         missing = None
-        if "colors" in kinds and not all(self.colour_pairs_out("sticker", b) for b in self.backgrounds):
+        if "colors" in kinds and not all(self.colour_pairs_out("sticker", b) for b in self._grounds):
             missing = "coloured things on every background"
         elif kinds - {"single", "colors", "counting", "shapes", "text"} and not self.pairs_out("sticker"):
             missing = "pairs of things"

@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from dreamomni.data.collage.assets.asset import AssetKind
 from dreamomni.data.collage.assets.licences import Rights
+from dreamomni.data.collage.naming import article, resolve_alias
 from dreamomni.data.collage.raster import Layers
 from dreamomni.errors import DataError
 
 _NUMBER = re.compile(r"[ ]*\(?\d+\)?$")
 _ASIDE = re.compile(r"\s*\([^)]*\)")
+_SINGULAR = frozenset({"lens", "gas", "canvas", "atlas", "christmas", "swiss", "news"})
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -73,9 +75,19 @@ class Source(Protocol):
 
 
 def name_from(text: str) -> str:
-    """Make a noun from a file stem or a category: "Red_Apple-02" is "red apple", "bow_(ribbon)" is "bow"."""
+    """Make a noun from a file stem or a category: "Red_Apple-02" is "red apple", "bow_(ribbon)" is "bow".
+
+    A thing that our stickers know by another word has theirs ("automobile" is "car").
+    """
     words = " ".join(_ASIDE.sub("", text.replace("_", " ").replace("-", " ")).lower().split())
-    return _NUMBER.sub("", words).strip()
+    return resolve_alias(_NUMBER.sub("", words).strip())
+
+
+def looks_plural(name: str) -> bool:
+    """Whether a name already means several things ("shopping bags"); no rule makes one thing of them."""
+    last = name.rpartition(" ")[2]
+    is_singular = last.endswith(("ss", "us", "is", "os")) or last in _SINGULAR
+    return last.endswith("s") and not is_singular and article(name) != "a pair of"
 
 
 def check_name(name: str, origin: str) -> str:

@@ -142,7 +142,7 @@ class AssetLibrary:
         part = pixels.reshape(rows, columns, 3)[y : y + seen_y, x : x + seen_x]
         if (seen_x, seen_y) == (width, height):
             return part.copy()
-        resized = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+        resized = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(resized, dtype=np.uint8)
 
     def font(self, asset_id: str) -> bytes:

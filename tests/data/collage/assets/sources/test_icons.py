@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dreamomni.data.collage.assets.build import BuildOptions, build_library
+from dreamomni.data.collage.assets.candidate import looks_plural, name_from
 from dreamomni.data.collage.assets.library import AssetLibrary
 from dreamomni.data.collage.assets.licences import Rights
 from dreamomni.data.collage.assets.sources.icons import IconSource
@@ -96,3 +97,25 @@ def test_icon_sets_that_are_none(icons: Path, tmp_path: Path) -> None:
     (tmp_path / "icons.json").write_text("[]")
     with pytest.raises(DataError, match="is not an icon set of iconify"):
         IconSource(icons, Rights())
+
+
+@pytest.mark.parametrize(
+    ("name", "several"),
+    [("shopping bags", True), ("blueberries", True), ("glasses", False), ("bus", False), ("compass", False)],
+)
+def test_names_of_several_things(name: str, several: bool) -> None:
+    assert looks_plural(name) == several
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Red_Apple-02", "red apple"),
+        ("bow_(ribbon)", "bow"),
+        ("automobile", "car"),
+        ("img (3)", "img"),
+        ("07", ""),
+    ],
+)
+def test_names_from_files_and_categories(text: str, name: str) -> None:
+    assert name_from(text) == name

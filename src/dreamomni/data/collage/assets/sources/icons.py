@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dreamomni.data.collage.assets.candidate import Candidate, check_name, name_from
+from dreamomni.data.collage.assets.candidate import Candidate, check_name, looks_plural, name_from
 from dreamomni.data.collage.assets.licences import Rights
 from dreamomni.data.collage.assets.sources.folders import load_svg, read_json
 from dreamomni.data.collage.assets.svg import SvgFile
@@ -23,8 +23,9 @@ _UNNAMEABLE = frozenset({"People & Body", "Smileys & Emotion", "Symbols", "Flags
 class IconSource:
     """The icons of a set.
 
-    Skin tones, keycaps, style variants and the like are left out, and so are hidden icons, aliases, and in
-    emoji sets the categories that hold no things, unless `names` or `categories` ask for them.
+    Skin tones, keycaps, style variants and names of several things ("shopping bags") are left out, and so are
+    hidden icons, aliases, and in emoji sets the categories that hold no things. `names` takes what it names,
+    `categories` takes such categories too.
 
     Args:
         path: `icons.json`, or the folder that holds it; `info.json` and `metadata.json` beside it say the
@@ -161,4 +162,5 @@ class IconSource:
             and icon not in left_out
             and (not categories or icon in inside)
             and name_from(icon)
+            and not looks_plural(name_from(icon))
         )
