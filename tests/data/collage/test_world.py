@@ -14,7 +14,7 @@ from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.palette import BACKGROUNDS, PALETTE
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.scene import Thing
-from dreamomni.data.collage.world import PHOTO, World
+from dreamomni.data.collage.world import World
 from dreamomni.errors import ConfigError, DataError
 
 BUILD = Callable[..., AssetLibrary]
@@ -72,12 +72,15 @@ def test_colours_that_no_word_fits_stay_unsaid(build: BUILD, pictures: Path) -> 
     assert toadstool == Thing("toadstool", None)
 
 
-def test_a_name_that_says_its_colour_is_enough(build: BUILD, tmp_path: Path, disc: PAINT) -> None:
+def test_a_name_may_begin_with_its_colour(build: BUILD, tmp_path: Path, disc: PAINT) -> None:
     folder = tmp_path / "cats"
     folder.mkdir()
-    disc(PALETTE["black"]).save(folder / "black_cat.png")
+    disc((60, 60, 66)).save(folder / "black_cat.png")
+    disc(PALETTE["green"]).save(folder / "red_herring.png")
     world = world_of(build(folder))
-    assert world.draw_thing("black cat", "white", Draws(0, "x")) == Thing("black cat", None)
+    assert world.draw_thing("cat", "white", Draws(0, "x")) == Thing("cat", "black")
+    # Pixels that say another colour than the name leave the name whole, and the colour unsaid.
+    assert world.draw_thing("red herring", "white", Draws(0, "x")) == Thing("red herring", None)
 
 
 def test_things_can_be_told_from_what_is_behind(build: BUILD, tmp_path: Path, disc: PAINT) -> None:

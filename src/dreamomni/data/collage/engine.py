@@ -187,7 +187,11 @@ class CollageEngine:
         self, draft: Draft, slot: Slot, seed: int, index: int, reasons: Counter[str]
     ) -> TrainingSample:
         details: dict[str, Any] = {
-            "background": {"colour": slot.background.colour, "style": slot.background.style},
+            "background": {
+                "colour": slot.background.colour,
+                "style": slot.background.style,
+                "caption": slot.background.caption,
+            },
             "blend": _as_details(slot.blend),
             "split": self.split,
             "attempts": slot.attempt + 1,

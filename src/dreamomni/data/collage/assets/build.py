@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,15 @@ from dreamomni.data.collage.assets.colours import measure_colour
 from dreamomni.data.collage.assets.format import LibraryWriter, write_library
 from dreamomni.data.collage.assets.licences import check_licence
 from dreamomni.data.collage.assets.pyramid import build_levels, fitted, level_sizes, outline_of
+from dreamomni.data.collage.palette import PALETTE, colour_words, delta_e
 from dreamomni.data.collage.raster import Layers
 from dreamomni.errors import ConfigError, DataError
 
 RESERVED_NAMES = ("sticker", "font", "shape")
 _SMALLEST_BACKGROUND_PX = 64
 _MEASURED_PX = 96
+_BORNE_OUT = 45.0
+"""So near (CIE76) to the mean of its pixels, a colour in a name is believed."""
 _GREY = [128, 128, 128]
 
 
@@ -163,7 +166,9 @@ def _pack(candidate: Candidate, writer: LibraryWriter, options: BuildOptions) ->
     if candidate.kind == "background":
         return entry | _pack_background(content, writer, options)
     assert candidate.kind in THING_KINDS
-    return entry | _pack_thing(content, writer, options)
+    entry |= _pack_thing(content, writer, options)
+    entry["name"], entry["colour"] = _apart(entry)
+    return entry
 
 
 def _pack_thing(content: Content, writer: LibraryWriter, options: BuildOptions) -> dict[str, Any]:
@@ -189,6 +194,16 @@ def _pack_thing(content: Content, writer: LibraryWriter, options: BuildOptions) 
         colour = measure_colour(small.detail)
         facts |= {"colour": colour.name, "rgb": list(colour.rgb)}
     return facts | writer.blob(b"".join(parts))
+
+
+def _apart(entry: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Name and colour, where the name begins with a colour that the pixels bear out: "black cat"."""
+    name, colour = entry["name"], entry["colour"]
+    word, _, rest = name.partition(" ")
+    if not rest or word not in PALETTE or entry["recolourable"]:
+        return name, colour
+    near = float(delta_e(entry["rgb"], PALETTE[word])) < _BORNE_OUT
+    return (rest, word) if near or word in colour_words(colour or "") else (name, colour)
 
 
 def _pack_background(content: Content, writer: LibraryWriter, options: BuildOptions) -> dict[str, Any]:

@@ -23,9 +23,9 @@ _UNNAMEABLE = frozenset({"People & Body", "Smileys & Emotion", "Symbols", "Flags
 class IconSource:
     """The icons of a set.
 
-    Skin tones, keycaps, style variants and names of several things ("shopping bags") are left out, and so are
-    hidden icons, aliases, and in emoji sets the categories that hold no things. `names` takes what it names,
-    `categories` takes such categories too.
+    Skin tones, keycaps, style variants, names with digits and of several things ("shopping bags") are left
+    out, and so are hidden icons, aliases, and in emoji sets the categories that hold no things. `names` takes
+    what it names, `categories` takes such categories too.
 
     Args:
         path: `icons.json`, or the folder that holds it; `info.json` and `metadata.json` beside it say the
@@ -163,4 +163,5 @@ class IconSource:
             and (not categories or icon in inside)
             and name_from(icon)
             and not looks_plural(name_from(icon))
+            and not any(letter.isdigit() for letter in icon)
         )
