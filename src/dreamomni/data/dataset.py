@@ -1,12 +1,23 @@
-"""Collages as a torch data set, drawn when asked for: decoding stored ones would cost more than drawing."""
+"""Collages as torch data sets, drawn when asked for: decoding stored ones would cost more than drawing.
 
+`CollageDataset` is for samplers (item i is sample i), `CollageStream` for training without end. Neither keeps
+anything on a disk, and both give the same samples for any number of workers.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from dreamomni.data.collage.engine import CollageEngine
+from dreamomni.data.collage.engine import CollageEngine, RejectedSampleError
 from dreamomni.errors import DataError
 from dreamomni.tasks.sample import TrainingSample
+
+log = logging.getLogger(__name__)
 
 
 class CollageDataset(Dataset[TrainingSample]):
@@ -38,6 +49,71 @@ class CollageDataset(Dataset[TrainingSample]):
         if not 0 <= index < self._length:
             raise IndexError(f"sample {index} of a data set of {self._length}")
         return self.engine.sample(self.seed, index, self.kind)
+
+
+class CollageStream(IterableDataset[TrainingSample]):
+    """The samples from an index on, shared out among the workers of a loader and the processes of a run.
+
+    Indices are handed out in blocks: with `block` equal to the batch size of the loader, batches hold the
+    same consecutive indices in the same order for any number of workers. To resume, start at the first index
+    that was not used. A sample that the recipe has no room for is left out and counted, never replaced.
+
+    Args:
+        engine: Where samples come from.
+        seed: Seed of the data set.
+        start: First index.
+        stop: One past the last index, or None for no end.
+        block: Consecutive indices that one worker takes at a time.
+        rank: Number of this process, from 0.
+        num_ranks: Processes of the run; process r takes the blocks that leave r when divided by it.
+
+    Attributes:
+        rejected: Samples left out so far by this process (not by the workers of a loader), by kind.
+
+    Raises:
+        DataError: A number is out of range.
+    """
+
+    def __init__(
+        self,
+        engine: CollageEngine,
+        seed: int,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        block: int = 1,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
+        if start < 0 or (stop is not None and stop < start):
+            raise DataError(f"a stream cannot run from sample {start} to {stop}")
+        if block < 1 or not 0 <= rank < num_ranks:
+            raise DataError(f"a stream cannot hand out blocks of {block} to process {rank} of {num_ranks}")
+        self.engine = engine
+        self.seed = seed
+        self.start, self.stop, self.block = start, stop, block
+        self.rank, self.num_ranks = rank, num_ranks
+        self.rejected: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[TrainingSample]:
+        worker = get_worker_info()
+        if worker is not None:
+            cv2.setNumThreads(
+                0
+            )  # workers are processes already, and a pool of threads does not survive a fork
+        for index in self._indices(worker.id if worker else 0, worker.num_workers if worker else 1):
+            try:
+                yield self.engine.sample(self.seed, index)
+            except RejectedSampleError as error:
+                self.rejected[error.kind] += 1
+                log.info("left out: %s", error)
+
+    def _indices(self, worker: int, num_workers: int) -> Iterator[int]:
+        first = self.start + (worker * self.num_ranks + self.rank) * self.block
+        while self.stop is None or first < self.stop:
+            end = first + self.block
+            yield from range(first, end if self.stop is None else min(end, self.stop))
+            first += self.block * self.num_ranks * num_workers
 
 
 def to_pixels(image: np.ndarray) -> torch.Tensor:

@@ -100,9 +100,9 @@ def encode_mask(mask: Pixels) -> bytes:
     Raises:
         DataError: Another value occurs, which one bit cannot hold.
     """
-    packed = np.packbits(mask > 127, axis=1)
     if np.count_nonzero(mask) != np.count_nonzero(mask == 255):
         raise DataError("a mask may hold 0 and 255 only")
+    packed = np.packbits(mask, axis=1)
     filtered = np.zeros((mask.shape[0], packed.shape[1] + 1), np.uint8)
     filtered[:, 1:] = packed
     return _png(mask.shape[1], mask.shape[0], 1, _GREY, filtered)
@@ -117,10 +117,9 @@ def encode_ids(ids: npt.NDArray[Any]) -> bytes:
     Raises:
         DataError: A number does not fit into eight bits.
     """
-    if ids.size and (ids.min() < 0 or ids.max() > 255):
-        raise DataError(
-            f"an instance map holds numbers from {ids.min()} to {ids.max()}; a file holds 0 to 255"
-        )
+    low, high, _, _ = cv2.minMaxLoc(ids)
+    if low < 0 or high > 255:
+        raise DataError(f"an instance map holds numbers from {low:g} to {high:g}; a file holds 0 to 255")
     return encode_png(ids.astype(np.uint8))
 
 
@@ -152,11 +151,12 @@ def choose_codec(image_format: ImageFormat, *, photo: bool) -> PictureCodec:
 
 def _repeats(rows: Pixels) -> bool:
     """Whether most bytes equal the one above: deflate finds whole rows again, and a filter would harm."""
-    sample = np.arange(_SAMPLE_STRIDE // 2, len(rows), _SAMPLE_STRIDE)
-    if not len(sample):
-        return False
-    same = np.count_nonzero(rows[sample] == rows[sample - 1])
-    return bool(same > _REPEATING * len(sample) * rows.shape[1])
+    below, above = (
+        rows[_SAMPLE_STRIDE // 2 :: _SAMPLE_STRIDE],
+        rows[_SAMPLE_STRIDE // 2 - 1 :: _SAMPLE_STRIDE],
+    )
+    same = np.count_nonzero(below == above[: len(below)])
+    return bool(same > _REPEATING * below.size)
 
 
 def _png(width: int, height: int, depth: int, colour: int, filtered: Pixels) -> bytes:

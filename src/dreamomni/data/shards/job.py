@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamomni.config import recipe_hash
+from dreamomni.data.annotators import load_annotators
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.world import Split
@@ -96,7 +97,7 @@ class ShardJob:
 
     def make_engine(self) -> CollageEngine:
         """Build what draws the samples."""
-        return CollageEngine(self.recipe, split=self.split)
+        return CollageEngine(self.recipe, split=self.split, annotators=load_annotators(self.recipe))
 
     @contextmanager
     def wording(self) -> Iterator[Callable[[TrainingSample], TrainingSample]]:

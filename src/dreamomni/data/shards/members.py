@@ -31,6 +31,7 @@ _PIXELS = ("target", "images", "mask", "ids", "image_ids")
 _STRUCTURED = ("objects", "image_objects", "relations", "drags", "licences", "assets", "details", "members")
 _USUAL_IMAGES = {"text_to_image": 0}
 _MASKED = ("edit", "inpaint", "outpaint", "drag", "segment", "detect")
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _PICTURE_EXTENSIONS = ("png", "jpg")
 
 
@@ -125,8 +126,8 @@ def record(sample: TrainingSample, members: Iterable[str]) -> dict[str, Any]:
         **facts,
         "objects": [_as_json(label) for label in sample.objects],
         "image_objects": [[_as_json(label) for label in labels] for labels in sample.image_objects],
-        "relations": [dataclasses.asdict(relation) for relation in sample.relations],
-        "drags": [dataclasses.asdict(drag) for drag in sample.drags],
+        "relations": [_as_json(relation) for relation in sample.relations],
+        "drags": [_as_json(drag) for drag in sample.drags],
         "licences": list(sample.licences),
         "assets": list(sample.assets),
         "details": dict(sample.details),
@@ -192,7 +193,7 @@ def decode_sample(members: Mapping[str, bytes], name: str) -> TrainingSample:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def _picture(members: Mapping[str, bytes], member: str, name: str) -> Any:
@@ -217,5 +218,9 @@ def _labels(records: list[dict[str, Any]]) -> tuple[ObjectLabel, ...]:
     return tuple(ObjectLabel(**label | {"box": Box(*label["box"])}) for label in records)
 
 
-def _as_json(label: ObjectLabel) -> dict[str, Any]:
-    return dataclasses.asdict(label) | {"box": list(label.box)}
+def _as_json(label: ObjectLabel | Relation | DragLabel) -> dict[str, Any]:
+    # dataclasses.asdict copies deeply, which takes as long as encoding a picture.
+    values = {name: getattr(label, name) for name in label.__dataclass_fields__}
+    if isinstance(label, ObjectLabel):
+        values["box"] = list(label.box)
+    return values
