@@ -24,7 +24,7 @@ def add_parser(actions: Any) -> None:
         action="append",
         default=[],
         metavar="KIND=N",
-        help="show sample N of a kind (default: the first that can be drawn)",
+        help="show sample N of a kind (default: one that can be drawn)",
     )
     gallery.add_argument(
         "--cell",
@@ -64,10 +64,11 @@ def run(args: argparse.Namespace) -> int:
     engine = CollageEngine(recipe, annotators=load_annotators(recipe))
     indices = _indices(args.index)
     samples = {}
-    for kind in (kind for kinds in ROWS.values() for kind in kinds):
+    # Each kind begins at another sample: one index has one background, whatever the kind.
+    for number, kind in enumerate(kind for kinds in ROWS.values() for kind in kinds):
         if not recipe.mixture.get(kind, 0) > 0:  # type: ignore[call-overload]
             continue
-        for index in [indices[kind]] if kind in indices else range(8):
+        for index in [indices[kind]] if kind in indices else range(number, number + 8):
             try:
                 samples[kind] = engine.sample(args.seed, index, kind)
                 break

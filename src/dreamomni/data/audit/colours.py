@@ -12,6 +12,8 @@ from dreamomni.data.audit.labels import seen_labels
 _EXACT = 2
 """Largest difference of a channel that still counts as the painted colour."""
 _MIN_PIXELS = 24
+_MIN_SOFT_PIXELS = 200
+"""Pixels that a thing without pure colours needs: soft edges eat the thin parts of small ones."""
 _ENOUGH_PIXELS = 2000
 _PURE_SHARE = 0.15
 """Part of the pixels that must be of pure colours before they alone decide."""
@@ -58,6 +60,8 @@ def _painted_fault(
         return None if votes[word] == max(votes.values()) else f"{len(pixels)} pixels are {_top(votes)}"
     # Without light that changes them, only thin strokes have hardly a pixel of pure colour.
     lit = style in ("gain", "shadow")
+    if not lit and len(pixels) < _MIN_SOFT_PIXELS:
+        return None
     votes = _lit(pixels, palette, style) if lit else _nearest(pixels, palette)
     if word not in _NEUTRAL:
         # Outlines and details are mostly black, white or gray.

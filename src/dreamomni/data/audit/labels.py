@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dreamomni.data.audit.check import Check
-from dreamomni.data.audit.facts import Facts, Mask, View, bounds
+from dreamomni.data.audit.facts import Bounds, Facts, Mask, View, bounds
 from dreamomni.tasks.sample import ObjectLabel
 
 _MAX_ID = 254
@@ -100,8 +100,11 @@ def directions(view: View, first: ObjectLabel, second: ObjectLabel) -> frozenset
     the four directions: those nearer than 60 degrees hold.
     """
     one, two = bounds(view.mask(first.instance_id)), bounds(view.mask(second.instance_id))
-    if one is None or two is None:
-        return frozenset()
+    return frozenset() if one is None or two is None else compass(one, two)
+
+
+def compass(one: Bounds, two: Bounds) -> frozenset[str]:
+    """Where one box lies from another by GenEval's rule (see `directions`)."""
     a, b = np.array(one, float), np.array(two, float)
     offset = (a[:2] + a[2:] - b[:2] - b[2:]) / 2
     sides = (a[2:] - a[:2]) + (b[2:] - b[:2])

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from dreamomni.data.audit.facts import View
-from dreamomni.data.audit.labels import directions
+from dreamomni.data.audit.facts import Bounds, View, bounds
+from dreamomni.data.audit.labels import compass, directions
 from dreamomni.data.audit.nouns import ANYTHING, SIGN, Phrase
 from dreamomni.data.audit.sentences import BESIDE, Claim, Sentence
 from dreamomni.tasks.sample import ObjectLabel
@@ -102,11 +102,28 @@ def holds(view: View, sentence: Sentence, claim: Claim) -> bool:
         second = referents(view, sentence, claim.object)
     if claim.predicate == BESIDE:
         return bool(first and second) and all(
-            _gap(one, two) <= _BESIDE * min(view.pixels.shape[:2]) for one in first for two in second
+            _gap(one.box, two.box) <= _BESIDE * min(view.pixels.shape[:2]) for one in first for two in second
         )
     return bool(first and second) and all(
         claim.predicate in directions(view, one, two) for one in first for two in second if one is not two
     )
+
+
+def comes_there(source: View, target: View, sentence: Sentence, claim: Claim) -> bool:
+    """Whether new things of an edit are where its words put them, seen from a thing of image 1."""
+    if claim.object is None:
+        return holds(target, sentence, claim)
+    first = candidates(target, sentence.phrases[claim.subject])
+    second = referents(source, sentence, claim.object)
+    pairs = [
+        (bounds(target.mask(one.instance_id)), bounds(source.mask(two.instance_id)))
+        for one in first
+        for two in second
+    ]
+    if claim.predicate == BESIDE:
+        side = min(target.pixels.shape[:2])
+        return bool(pairs) and all(one and two and _gap(one, two) <= _BESIDE * side for one, two in pairs)
+    return bool(pairs) and all(one and two and claim.predicate in compass(one, two) for one, two in pairs)
 
 
 def in_place(view: View, label: ObjectLabel, place: str) -> bool:
@@ -132,10 +149,10 @@ def _centre(view: View, label: ObjectLabel) -> tuple[float, float]:
     return (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
 
 
-def _gap(one: ObjectLabel, two: ObjectLabel) -> int:
+def _gap(one: Bounds, two: Bounds) -> int:
     """Empty columns or rows between two boxes, whichever are more."""
-    across = max(one.box[0] - two.box[2], two.box[0] - one.box[2], 0)
-    down = max(one.box[1] - two.box[3], two.box[1] - one.box[3], 0)
+    across = max(one[0] - two[2], two[0] - one[2], 0)
+    down = max(one[1] - two[3], two[1] - one[3], 0)
     return max(across, down)
 
 
@@ -145,7 +162,7 @@ def _nearest_to(
     """The one of several that stands beside another thing; none where a second one is nearly as near."""
     if len(anchors) != 1:
         return []
-    gaps = sorted((_gap(label, anchors[0]), label.instance_id) for label in labels)
+    gaps = sorted((_gap(label.box, anchors[0].box), label.instance_id) for label in labels)
     side = min(view.pixels.shape[:2])
     clear = gaps[0][0] <= _BESIDE * side and gaps[1][0] - gaps[0][0] >= _CLEAR * side
     return [label for label in labels if clear and label.instance_id == gaps[0][1]]

@@ -1,6 +1,7 @@
 """Audits: every check asked of every sample."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 
 from dreamomni.data.audit import (
     colours,
@@ -55,6 +56,11 @@ def audit_sample(
     Returns:
         The disagreements, and the names of the checks that were asked.
     """
+    # Polished words are free in form; those that they were made from say the same, and can be read.
+    template = sample.details.get("template")
+    if isinstance(template, Mapping):
+        words = {name: template[name] for name in ("instruction", "caption") if name in template}
+        sample = dataclasses.replace(sample, **words)
     facts = Facts(sample, vocabulary, held_out, exact)
     found: list[Disagreement] = []
     asked: list[str] = []

@@ -120,6 +120,7 @@ def read(text: str, vocabulary: Vocabulary) -> Sentence:
     spans = [
         match.span()
         for name in sorted(vocabulary.backgrounds, key=len, reverse=True)
+        if " " in name
         for match in re.finditer(rf"\b{re.escape(name)}\b", rest)
     ]
     free = [
@@ -172,7 +173,7 @@ def _read_claims(text: str, phrases: tuple[Phrase, ...]) -> tuple[tuple[Claim, .
             dangling.append(match[0])
             continue
         subject, other = ends
-        attached = not text[phrases[subject].end : match.start()].strip()
+        attached = _at_once(text[phrases[subject].end : match.start()])
         claims += [Claim(subject, predicate, other, attached) for predicate in predicates]
         if phrases[other].start >= match.end() and subject > other:
             fronted.add(other)
@@ -181,9 +182,13 @@ def _read_claims(text: str, phrases: tuple[Phrase, ...]) -> tuple[tuple[Claim, .
         if subject_of_place is None:
             dangling.append(match[0])
         else:
-            attached = not text[phrases[subject_of_place].end : match.start()].strip()
+            attached = _at_once(text[phrases[subject_of_place].end : match.start()])
             claims.append(Claim(subject_of_place, place, None, attached))
     return tuple(claims), tuple(dangling)
+
+
+def _at_once(between: str) -> bool:
+    return between.strip() in ("", "somewhere", "directly", "right")
 
 
 def _relations(text: str, phrases: tuple[Phrase, ...]) -> Iterator[tuple[tuple[str, ...], re.Match[str]]]:

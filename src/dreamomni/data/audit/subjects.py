@@ -17,6 +17,8 @@ from dreamomni.tasks.sample import ObjectLabel
 _TASKS = frozenset({"subject"})
 _SIDE = 48
 _MIN_PIXELS = 150
+_GAP, _LIT_GAP = 48, 96
+"""Largest difference of a channel's median in one light, and in two."""
 _ANGLES = sorted(range(-170, 181, 10), key=abs)
 
 
@@ -61,7 +63,8 @@ def likeness(facts: Facts) -> Iterator[str]:
             yield f"the {record['name']} of {view.title} and of the target overlap by {overlap:.2f} only"
         colours = [np.median(seen.pixels[seen.mask(number)], axis=0) for seen, number in pairs]
         gap = np.abs(colours[0] - colours[1])
-        if gap.max() > 48:
+        lit = (facts.sample.details.get("blend") or {}).get("style") in ("gain", "shadow")
+        if gap.max() > (_LIT_GAP if lit else _GAP):
             yield f"the {record['name']} of {view.title} changes its colour by {gap.max():.0f}"
 
 

@@ -8,7 +8,7 @@ from dreamomni.data.audit.check import Check
 from dreamomni.data.audit.facts import Facts, View
 from dreamomni.data.audit.instructions import POINTING
 from dreamomni.data.audit.nouns import ANYTHING, SIGN, an_or_a, is_invariant
-from dreamomni.data.audit.referents import holds, named
+from dreamomni.data.audit.referents import comes_there, holds, named
 from dreamomni.data.audit.sentences import Claim, Sentence
 
 _UNLABELLED = frozenset({"inpaint", "outpaint"})
@@ -85,7 +85,12 @@ def places(facts: Facts) -> Iterator[str]:
             # What tells a thing from its like is asked where the words point at it.
             if sentence.phrases[claim.subject].definite and (points or claim.attached):
                 continue
-            if not holds(facts.unmarked, sentence, claim):
+            there = (
+                comes_there(facts.source, facts.unmarked, sentence, claim)
+                if points
+                else holds(facts.unmarked, sentence, claim)
+            )
+            if not there:
                 yield f"not so in the target: {_in_words(sentence, claim)}, in {text!r}"
 
 

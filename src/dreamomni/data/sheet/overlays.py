@@ -92,7 +92,7 @@ def draw_drags(picture: Image.Image, drags: Sequence[DragLabel]) -> None:
     """Draw each drag as an arrow, light with a dark edge, so that it shows on everything."""
     draw = ImageDraw.Draw(picture)
     width, height = picture.size
-    thick = max(2, round(max(picture.size) / 110))
+    thick = max(1, round(max(picture.size) / 130))
     for ink, edge in ((_ARROW_EDGE, thick + 2), (_ARROW_INK, thick)):
         for drag in drags:
             start = np.array([drag.x * width, drag.y * height])
