@@ -23,7 +23,7 @@ from dreamomni.data.collage.labels import read_relations
 from dreamomni.data.collage.maps import Annotator, check_annotators
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.render import Renderer
-from dreamomni.data.collage.scene import BlendLook
+from dreamomni.data.collage.scene import BackgroundLook, BlendLook
 from dreamomni.data.collage.staging import draw_backdrop
 from dreamomni.data.collage.words.coverage import coverage
 from dreamomni.data.collage.world import Split, World
@@ -187,11 +187,7 @@ class CollageEngine:
         self, draft: Draft, slot: Slot, seed: int, index: int, reasons: Counter[str]
     ) -> TrainingSample:
         details: dict[str, Any] = {
-            "background": {
-                "colour": slot.background.colour,
-                "style": slot.background.style,
-                "caption": slot.background.caption,
-            },
+            "background": _background_details(slot.background),
             "blend": _as_details(slot.blend),
             "split": self.split,
             "attempts": slot.attempt + 1,
@@ -234,6 +230,11 @@ _BLEND_FIELDS = tuple(field.name for field in fields(BlendLook))
 def _as_details(blend: BlendLook) -> dict[str, Any]:
     # dataclasses.asdict copies deeply, which takes longer than drawing a small thing.
     return {name: getattr(blend, name) for name in _BLEND_FIELDS}
+
+
+def _background_details(look: BackgroundLook) -> dict[str, str]:
+    details = {"colour": look.colour, "style": look.style}
+    return details | {"caption": look.caption} if look.style == "photo" else details
 
 
 class RejectedSampleError(DataError):
