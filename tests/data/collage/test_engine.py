@@ -256,7 +256,8 @@ def test_things_stand_out_from_their_background() -> None:
         sample = engine.sample(0, index)
         assert not (
             sample.details["background"]["colour"] == "white"
-            and "white" in [o.colour for o in sample.objects]
+            # Written words may stand on a plate, which is what they stand out from.
+            and "white" in [o.colour for o in sample.objects if o.kind != "text"]
         )
     assert {o.colour for index in range(150) for o in engine.sample(0, index).objects} >= {
         "black",

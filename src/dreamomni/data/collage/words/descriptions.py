@@ -236,7 +236,7 @@ def description_templates() -> Iterator[str]:
     for phrases in (*QUADRANTS.values(), *DIRECTLY.values(), *DIAGONAL.values()):
         yield from phrases
     yield "is are has have appears appear it them"
-    yield f"{' '.join(NUMBER_WORDS[2:])} things"
+    yield from (f"{number} things" for number in NUMBER_WORDS[2:])
 
 
 def location_of(group: Seen, size: Size) -> str | None:
