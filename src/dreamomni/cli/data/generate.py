@@ -151,8 +151,8 @@ def progress_bar(total: int, *, quiet: bool) -> "Iterator[Report]":
 def tell(summary: "Summary", folder: Path) -> None:
     """Print what the shards hold."""
     print(
-        f"{folder}: {summary.num_samples:,} samples in {summary.num_shards:,} shards, "
-        f"{summary.num_bytes / 1e6:,.1f} MB"
+        f"{folder}: {summary.num_samples:,} samples in {summary.num_shards:,} "
+        f"shard{'' if summary.num_shards == 1 else 's'}, {summary.num_bytes / 1e6:,.1f} MB"
     )
     for task, kinds in summary.samples.items():
         print(
