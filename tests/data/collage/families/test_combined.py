@@ -19,6 +19,7 @@ from dreamomni.errors import ConfigError
 from dreamomni.tasks.sample import TrainingSample
 
 SMALL = [
+    "buckets=null",
     "size=[128x128, 160x96]",
     "names=[apple, bell, boat, bus, car, cat, cup, fish, house, key, star, tree]",
 ]

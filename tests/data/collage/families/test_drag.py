@@ -26,6 +26,7 @@ POINT = re.compile(r"\(([01]\.\d{4}), ([01]\.\d{4}), (-?[01]\.\d{4}), (-?[01]\.\
 
 
 SMALL = [
+    "buckets=null",
     "size=[96x96, 128x80]",
     "names=[apple, bell, boat, bus, car, cat, cup, fish, house, key, star, tree]",
 ]

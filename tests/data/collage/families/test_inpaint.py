@@ -19,6 +19,7 @@ from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import TrainingSample
 
 SMALL = [
+    "buckets=null",
     "size=[96x96, 128x80]",
     "names=[apple, bell, boat, bus, car, cat, cup, fish, house, key, star, tree]",
 ]
@@ -170,11 +171,30 @@ def test_the_splits_keep_their_combinations() -> None:
         made = CollageEngine(recipe, split=split)
         for index in range(60):
             sample = made.sample(0, index)
-            shown = combinations(
-                [[(label.name, label.colour) for label in sample.objects if label.kind != "text"]]
-            )
-            out = {combination for combination in shown if is_held_out(recipe.held_out, combination)}
+            shown = [
+                [(label.name, label.colour) for label in labels if label.kind != "text"]
+                for labels in (sample.objects, sample.source_objects)
+            ]
+            out = {found for found in combinations(shown) if is_held_out(recipe.held_out, found)}
             assert bool(out) == (split == "held_out"), (sample.details["base"], out)
+
+
+def test_what_a_hole_leaves_is_no_number_kept_for_evaluation() -> None:
+    crowded = [
+        "inpaint.bases={counting: 1}",
+        "inpaint.share=[0.3, 0.6]",
+        "held_out.fraction=0.3",
+        "max_count=6",
+    ]
+    recipe = load_recipe("inpaint", CollageRecipe, [*SMALL, *crowded])
+    made = engine(*crowded)
+    fewer = 0
+    for index in range(60):
+        sample = made.sample(1, index, "inpaint")
+        left = combinations([[(label.name, label.colour) for label in sample.source_objects]])
+        assert not {found for found in left if is_held_out(recipe.held_out, found)}
+        fewer += 1 < len(sample.source_objects) < len(sample.objects)
+    assert fewer > 5
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
 
 OVERRIDES = [
+    "buckets=null",
     "size=192x160",
     "names=[rug, ball, toadstool, paper box, car, tree]",
     "background_styles={photo: 1}",

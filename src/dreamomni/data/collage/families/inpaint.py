@@ -1,8 +1,9 @@
 """Holes to fill: smears, blocks and image edges in a picture that is known whole (section 3.2)."""
 
 import functools
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import cv2
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slot
 from dreamomni.data.collage.families.text_to_image import TextToImageFamily
+from dreamomni.data.collage.held_out import count_combination
 from dreamomni.data.collage.holes import HOLES, Mask
 from dreamomni.data.collage.palette import RGB
 from dreamomni.data.collage.recipe import INPAINT_KINDS
@@ -19,6 +21,23 @@ from dreamomni.tasks.sample import ObjectLabel
 
 _HOLES_A_SCENE = 8
 _SHOWS_NOTHING_HELD_OUT = frozenset({"single", "text"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """A hole, and what it leaves of a picture.
+
+    Attributes:
+        mask: (H, W) uint8, 255 in the hole.
+        ids: The id map without what the hole hides.
+        labels: What is left of each thing.
+        hidden: By instance, the part of its visible pixels that the hole hides.
+    """
+
+    mask: Mask
+    ids: npt.NDArray[np.int16]
+    labels: tuple[ObjectLabel, ...]
+    hidden: dict[str, float]
 
 
 class InpaintFamily:
@@ -50,32 +69,29 @@ class InpaintFamily:
         found = self._hole(style, hide, whole, context, slot)
         if found is None:
             return Rejected("no hole")
-        mask, ids, hidden = found
         image = whole.target.copy()
-        cv2.copyTo(_filled(slot.size, options.fill), mask, image)
+        cv2.copyTo(_filled(slot.size, options.fill), found.mask, image)
         return replace(
             whole,
             task=slot.kind,
             images=(image,),
-            mask=mask,
+            mask=found.mask,
             instruction=whole.caption if say_caption else "",
-            image_ids=(ids,),
-            image_objects=(relabel(ids, whole.objects),),
+            image_ids=(found.ids,),
+            image_objects=(found.labels,),
             details={
                 **whole.details,
                 "operation": slot.kind,
                 "base": base,
                 "hole": style,
                 "fill": list(options.fill),
-                "share": round(cv2.countNonZero(mask) / mask.size, 4),
-                "hidden": hidden,
+                "share": round(cv2.countNonZero(found.mask) / found.mask.size, 4),
+                "hidden": found.hidden,
             },
         )
 
-    def _hole(
-        self, style: str, hide: bool, whole: Draft, context: Context, slot: Slot
-    ) -> tuple[Mask, npt.NDArray[np.int16], dict[str, float]] | None:
-        """A hole, the id map without what it hides, and which part of each thing that is."""
+    def _hole(self, style: str, hide: bool, whole: Draft, context: Context, slot: Slot) -> _Hole | None:
+        """Draw holes until one hides what it should."""
         options, draws = context.recipe.inpaint, slot.draws("hole")
         assert whole.ids is not None
         if hide and not whole.objects:
@@ -90,7 +106,15 @@ class InpaintFamily:
                 continue
             ids = whole.ids.copy()
             cv2.copyTo(np.zeros_like(ids), mask, ids)
-            return mask, ids, hidden
+            left = relabel(ids, whole.objects)
+            # Two of five things hidden: image 1 shows three, and training may not show three of every thing.
+            if context.split == "train" and any(
+                context.world.is_out(count_combination(count, name))
+                for name, count in Counter(label.name for label in left).items()
+                if count > 1
+            ):
+                continue
+            return _Hole(mask, ids, left, hidden)
         return None
 
 
