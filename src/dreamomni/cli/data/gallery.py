@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     picture = gallery(samples, cell_px=args.cell, width_px=args.width)
     with atomic_path(args.out) as part:
         if jpeg:
-            picture.save(part, quality=88, subsampling=0, optimize=True)
+            picture.save(part, quality=82, subsampling=0, optimize=True)
         else:
             # Flat drawings need no more than 256 colours, and are a third of the size.
             picture.quantize(256).save(part, optimize=True)

@@ -60,7 +60,7 @@ def _painted_fault(
         return None if votes[word] == max(votes.values()) else f"{len(pixels)} pixels are {_top(votes)}"
     # Without light that changes them, only thin strokes have hardly a pixel of pure colour.
     lit = style in ("gain", "shadow")
-    if not lit and len(pixels) < _MIN_SOFT_PIXELS:
+    if len(pixels) < _MIN_SOFT_PIXELS:
         return None
     votes = _lit(pixels, palette, style) if lit else _nearest(pixels, palette)
     if word not in _NEUTRAL:
