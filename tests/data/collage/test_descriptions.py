@@ -13,7 +13,6 @@ from dreamomni.data.collage.words.lexicon import NUMBER_WORDS, counted
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import ObjectLabel, TrainingSample
 
-
 FEW = "names=[apple, tree, house, fish, car, cup, star, umbrella, heart, moon, flower, cat]"
 
 

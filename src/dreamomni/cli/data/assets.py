@@ -177,7 +177,8 @@ def run_list(args: argparse.Namespace) -> int:
         colour = "any colour" if info.recolourable else (info.colour or "-")
         size = f"{info.width}x{info.height}" if info.width else "-"
         print(
-            f"{library.name}:{info.id}  {info.name}  {info.kind}  {colour}  {size}  {info.licence}  {info.split}"
+            f"{library.name}:{info.id}  {info.name}  {info.kind}  {colour}  {size}  "
+            f"{info.licence}  {info.split}"
         )
     if not args.json:
         print(f"{len(infos)} assets, digest {library.digest[:16]}")

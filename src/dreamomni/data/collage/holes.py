@@ -76,8 +76,8 @@ def draw_edges(canvas: Size, aim: Point | None, options: InpaintOptions, draws: 
         depth = {"left": x, "right": 1 - x, "top": y, "bottom": 1 - y}
         sides.sort(key=lambda side: side != min(depth, key=lambda name: depth[name]))
     chosen = sides[:num]
-    across = [side for side in ("left", "right") if side in chosen]
-    along = [side for side in ("top", "bottom") if side in chosen]
+    across: list[str] = [side for side in ("left", "right") if side in chosen]
+    along: list[str] = [side for side in ("top", "bottom") if side in chosen]
     # What is kept is a rectangle of (1 - wanted): its two sides share the cut.
     power = draws.uniform(0.3, 0.7) if across and along else float(bool(across))
     x0, x1 = _cut(canvas.width, (1 - wanted) ** power, across, draws)
