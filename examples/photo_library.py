@@ -1,10 +1,9 @@
-"""Make a library of four public-domain photographs to paste stickers on: those that scikit-image ships.
+"""Make a library of four public-domain photographs, those that scikit-image ships, to paste stickers on.
 
-    pip install --no-deps scikit-image
-    python examples/photo_library.py out/photos
-    dreamomni data assets build out/photos --out out/photos.assets --licence CC0-1.0 --held-out 0
-    dreamomni data gallery dreamomni --out photos.jpg --set assets=out/photos.assets \
-        --set "background_styles={photo: 1.0}" --set buckets=null --set size=288x192
+pip install --no-deps scikit-image
+python examples/photo_library.py out/photos
+dreamomni data assets build out/photos --out out/photos.assets --licence CC0-1.0 --held-out 0
+dreamomni data sample photos --set assets=out/photos.assets --set background_styles.photo=1.0 --out out/look
 """
 
 import shutil
@@ -12,8 +11,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-# What each shows, so that words can name it. All four are CC0 or in the public domain (NASA, SpaceX, and their
-# photographers): https://scikit-image.org/docs/stable/api/skimage.data.html
+# What each shows, so that words can name it. All four are CC0 or in the public domain:
+# https://scikit-image.org/docs/stable/api/skimage.data.html
 PHOTOGRAPHS = {
     "chelsea.png": "a close portrait of a tabby",
     "coffee.png": "a wooden table with a cup of coffee",
