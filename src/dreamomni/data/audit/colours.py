@@ -23,6 +23,7 @@ _GAIN = (0.84, 1.16)
 _SHADE = (0.3, 1.02)
 """Light on a thing on which a shadow falls, for all channels together."""
 _LEAST_SHARE = 0.1
+_MIN_VISIBILITY = 0.6
 
 
 def colours(facts: Facts) -> Iterator[str]:
@@ -35,7 +36,9 @@ def colours(facts: Facts) -> Iterator[str]:
         if unknown:
             yield f"{view.title}: {label.name!r} has the unknown colour {label.colour!r}"
         pixels = view.pixels[view.mask(label.instance_id)]
-        if unknown or not words or len(pixels) < _MIN_PIXELS:
+        # What a hole or another thing leaves of it need not have its colour: a stem, an eye.
+        hidden = label.visibility < _MIN_VISIBILITY
+        if unknown or not words or hidden or len(pixels) < _MIN_PIXELS:
             continue
         pixels = pixels[:: 1 + len(pixels) // _ENOUGH_PIXELS]
         painted = label.kind != "sticker" or f"sticker:{label.name}" in facts.sample.assets
