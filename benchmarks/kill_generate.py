@@ -125,8 +125,9 @@ class Killer:
     def finish(self) -> None:
         """Complete the data set in this process, compare every byte, and clear it away."""
         generate(self._job)
-        if _contents(self._job.folder) != self._whole:
-            raise HalfShardError("the finished data set differs from one that was never interrupted")
+        differing = dict(_contents(self._job.folder).items() ^ self._whole.items())
+        if differing:
+            raise HalfShardError(f"of the finished data set these files are wrong: {', '.join(differing)}")
         self.counts["whole data sets compared"] += 1
         self._accepted = set()
         shutil.rmtree(self._job.folder)

@@ -24,7 +24,7 @@ from dreamomni.data.shards.claims import claim
 from dreamomni.data.shards.codecs import ImageFormat, encoder_versions
 from dreamomni.data.shards.members import FORMAT_VERSION
 from dreamomni.errors import ConfigError, DataError, OutputError
-from dreamomni.storage import write_json
+from dreamomni.storage import sync, write_json
 from dreamomni.tasks.sample import TrainingSample
 
 DATASET_NAME = "dataset.json"
@@ -142,7 +142,7 @@ def open_dataset(job: ShardJob, engine: CollageEngine) -> dict[str, Any]:
         while True:
             with claim(job.folder, "dataset") as place:
                 if place is not None:
-                    _write_or_check(job, engine, identity)
+                    _write_or_check(job, engine, identity, place)
                     return identity
             time.sleep(_WAIT_SECONDS)
     except OSError as error:
@@ -151,7 +151,7 @@ def open_dataset(job: ShardJob, engine: CollageEngine) -> dict[str, Any]:
         ) from error
 
 
-def _write_or_check(job: ShardJob, engine: CollageEngine, identity: Mapping[str, Any]) -> None:
+def _write_or_check(job: ShardJob, engine: CollageEngine, identity: Mapping[str, Any], place: Path) -> None:
     path = job.folder / DATASET_NAME
     if path.exists():
         _check_same(job.folder, read_dataset(job.folder)["identity"], identity)
@@ -161,7 +161,10 @@ def _write_or_check(job: ShardJob, engine: CollageEngine, identity: Mapping[str,
             "`dreamomni data generate` made"
         )
     else:
-        write_json(path, describe(job, engine, identity))
+        # In a folder that is cleared away after a kill, unlike the one where the file belongs.
+        write_json(place / DATASET_NAME, describe(job, engine, identity))
+        (place / DATASET_NAME).replace(path)
+        sync(job.folder)
 
 
 def describe(job: ShardJob, engine: CollageEngine, identity: Mapping[str, Any]) -> dict[str, Any]:
