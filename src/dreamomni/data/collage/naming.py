@@ -80,6 +80,8 @@ _PAIRS = frozenset(
         "trousers",
     }
 )
+NEVER_MIRRORED = frozenset({"stop sign"})
+"""Things with letters on them: mirrored they would be wrong."""
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
 _VOWELS = "aeiou"
 # Written with a vowel, spoken with a consonant, and the other way round.

@@ -8,6 +8,7 @@ from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.edit_plans import EditPlan
 from dreamomni.data.collage.layout import Spacing, place_at, place_clusters, place_free, place_related
 from dreamomni.data.collage.multi_edit_plans import MultiEditPlan
+from dreamomni.data.collage.naming import NEVER_MIRRORED
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.render import Renderer
 from dreamomni.data.collage.scene import BackgroundLook, BlendLook, Look, Placed, Scene, Thing
@@ -251,7 +252,7 @@ def draw_look(thing: Thing, total: int, world: World, canvas: Size, looks: Draws
         rgb,
         side,
         round(angle, 1) if limit else 0.0,
-        flip and thing.kind == "sticker",
+        flip and thing.kind == "sticker" and thing.name not in NEVER_MIRRORED,
         asset=thing.asset,
     )
 
