@@ -1,4 +1,4 @@
-"""Collages as torch data sets, drawn when asked for: decoding stored ones would cost more than drawing.
+"""Collages as torch data sets, drawn when asked for: no disk, and about the cost of decoding stored ones.
 
 `CollageDataset` is for samplers (item i is sample i), `CollageStream` for training without end. Neither keeps
 anything on a disk, and both give the same samples for any number of workers.

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -225,6 +227,11 @@ def test_a_worker_that_dies_is_one_sentence(whole: dict[str, bytes], tmp_path: P
     assert not (tmp_path / claims.WORK_FOLDER).exists()
     generate(job(tmp_path))
     assert contents(tmp_path) == whole
+
+
+def test_workers_start_without_torch() -> None:
+    code = "import sys, dreamomni.data.shards.local; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_errors_of_workers_come_through(tmp_path: Path) -> None:
