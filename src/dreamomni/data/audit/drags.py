@@ -14,8 +14,10 @@ _REACH_PX = 1.0
 _OPERATIONS = frozenset({"move", "scale", "rotate"})
 _NUMBER = r"-?\d+(?:\.\d+)?"
 POINTS = re.compile(rf"\(\s*({_NUMBER}),\s*({_NUMBER}),\s*({_NUMBER}),\s*({_NUMBER})\s*\)")
-_SPILL = 0.03
-"""Part of a mask that another drawing of the same thing may lose: thin lines fall below half a pixel."""
+_SMALL_PIXELS = 400
+_SPILL, _SPILL_SMALL = 0.03, 0.12
+"""Part of a mask that another drawing of the same thing may lose: thin lines fall below half a pixel, and of
+a thing of few pixels they are more."""
 
 
 def dragged(facts: Facts) -> bool:
@@ -168,7 +170,8 @@ def _unmatched(
             near |= here != 0
             near |= to_mask[row + dy, column + dx]
     lost = int((~near).sum())
-    if lost > max(2, _SPILL * rows.size):
+    small = min(rows.size, int(np.count_nonzero(to_mask))) < _SMALL_PIXELS
+    if lost > max(2, (_SPILL_SMALL if small else _SPILL) * rows.size):
         yield f"the matrix takes {lost} pixels of instance {number} to empty ground: it {what} the other mask"
 
 

@@ -313,6 +313,8 @@ def _before(
     if at - 2 >= floor and tokens[at - 1].text == "of" and tokens[at - 2].text in ("pair", "pairs"):
         count = 1 if tokens[at - 2].text == "pair" else None
         at -= 2
+    if at > floor and tokens[at - 1].text in ("every", "each"):
+        count = None
     if at > floor and (number := as_number(tokens[at - 1].text)) is not None:
         count = number
         at -= 1

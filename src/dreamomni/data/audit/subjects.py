@@ -17,8 +17,8 @@ from dreamomni.tasks.sample import ObjectLabel
 _TASKS = frozenset({"subject"})
 _SIDE = 48
 _MIN_PIXELS = 150
-_GAP, _LIT_GAP = 48, 96
-"""Largest difference of a channel's median in one light, and in two."""
+_GAP, _LIT_GAP = 40, 90
+"""Largest difference of a channel's mean in one light, and in two."""
 _ANGLES = sorted(range(-170, 181, 10), key=abs)
 
 
@@ -61,7 +61,7 @@ def likeness(facts: Facts) -> Iterator[str]:
         overlap = _overlap(_normal(one.mask(first)), _normal(two.mask(second)), least)
         if overlap < least:
             yield f"the {record['name']} of {view.title} and of the target overlap by {overlap:.2f} only"
-        colours = [np.median(seen.pixels[seen.mask(number)], axis=0) for seen, number in pairs]
+        colours = [seen.pixels[seen.mask(number)].mean(axis=0) for seen, number in pairs]
         gap = np.abs(colours[0] - colours[1])
         lit = (facts.sample.details.get("blend") or {}).get("style") in ("gain", "shadow")
         if gap.max() > (_LIT_GAP if lit else _GAP):
