@@ -23,7 +23,7 @@ _GAIN = (0.84, 1.16)
 _SHADE = (0.3, 1.02)
 """Light on a thing on which a shadow falls, for all channels together."""
 _LEAST_SHARE = 0.1
-_MIN_VISIBILITY = 0.6
+_MIN_VISIBILITY, _MIN_HOLED_VISIBILITY = 0.6, 0.95
 
 
 def colours(facts: Facts) -> Iterator[str]:
@@ -37,7 +37,7 @@ def colours(facts: Facts) -> Iterator[str]:
             yield f"{view.title}: {label.name!r} has the unknown colour {label.colour!r}"
         pixels = view.pixels[view.mask(label.instance_id)]
         # What a hole or another thing leaves of it need not have its colour: a stem, an eye.
-        hidden = label.visibility < _MIN_VISIBILITY
+        hidden = label.visibility < (_MIN_VISIBILITY if view.covered is None else _MIN_HOLED_VISIBILITY)
         if unknown or not words or hidden or len(pixels) < _MIN_PIXELS:
             continue
         pixels = pixels[:: 1 + len(pixels) // _ENOUGH_PIXELS]

@@ -65,6 +65,12 @@ def visibility(facts: Facts) -> Iterator[str]:
         whole = label.area / label.visibility
         if abs(whole - round(whole)) > 1e-3 * max(1.0, whole / 1e4):
             yield f"{_name(view, label)}: visibility {label.visibility} makes it {whole} pixels in all"
+        if view.covered is not None and view is not facts.target:
+            # A hole may take all that is near: the whole is known from the target.
+            other = facts.target.by_id.get(label.instance_id)
+            if other is None or abs(whole - other.area / max(other.visibility, 1e-9)) > 0.5:
+                yield f"{_name(view, label)}: visibility {label.visibility:.3f} is not of the target's whole"
+            continue
         # Letters stand apart: what hides one need not touch the others.
         if label.visibility < 1 and label.kind != "text" and not _touched(view, label):
             yield f"{_name(view, label)} has visibility {label.visibility:.3f}, but nothing touches it"

@@ -229,6 +229,10 @@ def _subject(
     """The phrase before a place in its clause; where the place opens the clause, the first that follows."""
     start, end = _clause(text, match.start())
     here = [number for number, phrase in enumerate(phrases) if start <= phrase.start < end]
+    last = max((number for number in here if phrases[number].end <= match.start()), default=None)
+    # "above the fish on the right, add a snail": a place right after a known thing says which one it is.
+    if last in fronted and phrases[last].definite and _at_once(text[phrases[last].end : match.start()]):
+        return last
     before = [number for number in here if phrases[number].end <= match.start() and number not in fronted]
     after = [number for number in here if phrases[number].start >= match.end() and number not in fronted]
     return before[-1] if before else (after[0] if after else None)
