@@ -42,7 +42,10 @@ def colours(facts: Facts) -> Iterator[str]:
             continue
         pixels = pixels[:: 1 + len(pixels) // _ENOUGH_PIXELS]
         painted = label.kind != "sticker" or f"sticker:{label.name}" in facts.sample.assets
-        message = _painted_fault(pixels, palette, words[0], style) if painted else None
+        # Small letters are thinner than a pixel: no pixel has their colour, in whatever light.
+        sure = _lit(pixels, palette, style) if style == "gain" else _pure(pixels, palette)
+        thin = label.kind == "text" and sum(sure.values()) < _PURE_SHARE * len(pixels)
+        message = _painted_fault(pixels, palette, words[0], style) if painted and not thin else None
         if not painted:
             votes = _nearest(pixels, palette)
             low = [word for word in words if votes[word] < _LEAST_SHARE * len(pixels)]
