@@ -20,7 +20,7 @@ COLOURS: tuple[RGB, ...] = (
     (240, 90, 160),
 )
 MASK_TINT: RGB = (255, 0, 160)
-_ARROW_INK, _ARROW_EDGE = (255, 255, 255), (20, 20, 20)
+_ARROW_INK, _ARROW_EDGE = (255, 20, 90), (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +89,18 @@ def draw_boxes(picture: Image.Image, labels: Sequence[ObjectLabel], scale: float
 
 
 def draw_drags(picture: Image.Image, drags: Sequence[DragLabel]) -> None:
-    """Draw each drag as an arrow, light with a dark edge, so that it shows on everything."""
+    """Draw each drag as an arrow with a light edge, so that it shows on everything."""
     draw = ImageDraw.Draw(picture)
     width, height = picture.size
-    thick = max(1, round(max(picture.size) / 130))
-    for ink, edge in ((_ARROW_EDGE, thick + 2), (_ARROW_INK, thick)):
+    thick = max(2, round(max(picture.size) / 110))
+    for ink, edge in ((_ARROW_EDGE, 1), (_ARROW_INK, 0)):
         for drag in drags:
             start = np.array([drag.x * width, drag.y * height])
             end = start + np.array([drag.dx * width, drag.dy * height])
-            draw.line((*start, *end), fill=ink, width=edge)
-            radius = edge
+            draw.line((*start, *end), fill=ink, width=thick + 2 * edge)
+            radius = thick + edge
             draw.ellipse((*(start - radius), *(start + radius)), fill=ink)
-            draw.polygon([tuple(point) for point in _head(start, end, 2.2 * thick + edge)], fill=ink)
+            draw.polygon([tuple(point) for point in _head(start, end, 3.5 * thick, edge)], fill=ink)
 
 
 def masked(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -139,13 +139,14 @@ def wrapped(text: str, size: int, width: int, max_lines: int) -> list[str]:
     return lines
 
 
-def _head(start: np.ndarray, end: np.ndarray, size: float) -> list[np.ndarray]:
-    """Corners of an arrow's head at its end."""
+def _head(start: np.ndarray, end: np.ndarray, size: float, edge: int) -> list[np.ndarray]:
+    """Corners of an arrow's head at its end, larger by an edge on all sides."""
     along = end - start
     length = float(np.hypot(*along))
     if length < 1e-6:
         return [end, end, end]
     along = along / length
     across = np.array([-along[1], along[0]])
-    back = end - along * size
-    return [end + along * size * 0.25, back + across * size * 0.55, back - across * size * 0.55]
+    tip, back = end + along * 2 * edge, end - along * (min(size, length) + edge)
+    half = 0.5 * size + 1.5 * edge
+    return [tip, back + across * half, back - across * half]

@@ -137,15 +137,16 @@ def _shapes(frame: Frame) -> dict[str, str]:
             f'fill="transparent" stroke="{colour}" stroke-width="{stroke:.2f}"><title>{title}</title></rect>'
         )
     arrows = []
+    outlined = f'fill="#ff145a" stroke="#fff" stroke-width="{0.6 * stroke:.2f}"'
     for drag in frame.drags:
         x0, y0 = drag.x * width, drag.y * height
         x1, y1 = x0 + drag.dx * width, y0 + drag.dy * height
         line = f'x1="{x0:.2f}" y1="{y0:.2f}" x2="{x1:.2f}" y2="{y1:.2f}"'
         arrows.append(
-            f'<line {line} stroke="#141414" stroke-width="{2.4 * stroke:.2f}"/>'
-            f'<line {line} stroke="#fff" stroke-width="{1.2 * stroke:.2f}"/>'
-            f'<circle cx="{x0:.2f}" cy="{y0:.2f}" r="{2 * stroke:.2f}" fill="#fff" stroke="#141414"/>'
-            f'<polygon points="{_arrow_head(x0, y0, x1, y1, 5 * stroke)}" fill="#fff" stroke="#141414"/>'
+            f'<line {line} stroke="#fff" stroke-width="{2.6 * stroke:.2f}"/>'
+            f'<line {line} stroke="#ff145a" stroke-width="{1.4 * stroke:.2f}"/>'
+            f'<circle cx="{x0:.2f}" cy="{y0:.2f}" r="{1.8 * stroke:.2f}" {outlined}/>'
+            f'<polygon points="{_arrow_head(x0, y0, x1, y1, 5 * stroke)}" {outlined}/>'
         )
     return {"boxes": "".join(boxes), "arrows": "".join(arrows)}
 
