@@ -211,7 +211,7 @@ def header(console: Console) -> None:
         model = names[0] if names else model
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     console.print(f"{model}, {os.cpu_count()} cores, load {load} before this run; one thread, one process")
-    packages = ["numpy", "opencv-python-headless", "pillow", "albumentations", "isal"]
+    packages = ["numpy", "opencv-python-headless", "pillow", "albumentations"]
     console.print(f"Python {platform.python_version()}, " + ", ".join(f"{p} {_version(p)}" for p in packages))
     console.print(f"encoders: {encoder_versions()}; Pillow and OpenCV peers write PNG at their defaults")
     console.print(

@@ -57,16 +57,6 @@ def test_both_filters_are_exact(rows: str) -> None:
     assert len(content) < pixels.size / 8
 
 
-def test_without_isal_the_pixels_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = ramp()
-    with_isal, versions = encode_png(pixels), codecs.encoder_versions()
-    monkeypatch.setattr(codecs, "isal_zlib", None)
-    assert np.array_equal(decode_picture(encode_png(pixels), "x"), pixels)
-    assert np.array_equal(decode_picture(with_isal, "x"), pixels)
-    assert codecs.encoder_versions()["png"].startswith("zlib ")
-    assert codecs.encoder_versions() != versions
-
-
 def test_jpeg_keeps_colour_edges_unless_chroma_is_halved() -> None:
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[:, ::3] = (255, 0, 0)

@@ -1,8 +1,8 @@
-"""Pixels to bytes and back: lossless PNG at the speed of JPEG, one-bit masks, instance maps, JPEG.
+"""Pixels to bytes and back: lossless PNG, one-bit masks, instance maps, JPEG.
 
-The PNG encoder is ours: one filter for the whole picture, then one pass of deflate by ISA-L (the `data`
-extra) or, without it, by zlib. Which encoder wrote a data set belongs to its identity, because the bytes
-differ although the pixels do not (`encoder_versions`).
+The PNG encoder is ours: one filter for the whole picture, then one pass of deflate by zlib. ISA-L is ten
+times as fast, but now and then gives other bytes for the same input, and shards must be equal to the byte
+(docs/log/2026-11-22-isal.md). Which encoder wrote a data set belongs to its identity (`encoder_versions`).
 """
 
 import struct
@@ -14,11 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamomni.errors import DataError
-
-try:
-    from isal import isal_zlib
-except ImportError:
-    isal_zlib = None  # type: ignore[assignment]
 
 ImageFormat = Literal["auto", "png", "jpeg", "jpeg420"]
 """How pictures are stored; "auto" is PNG, and JPEG 4:4:4 where the background is a photograph."""
@@ -42,12 +37,7 @@ Pixels = npt.NDArray[np.uint8]
 
 def encoder_versions() -> dict[str, str]:
     """Name what decides the bytes of PNG and JPEG here, with versions."""
-    if isal_zlib is not None:
-        from importlib.metadata import version
-
-        deflate = f"isal {version('isal')} level {_LEVEL}"
-    else:
-        deflate = f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {_LEVEL}"
+    deflate = f"zlib {zlib.ZLIB_RUNTIME_VERSION} level {_LEVEL}"
     return {"png": deflate, "jpeg": f"opencv {cv2.__version__} quality {JPEG_QUALITY}"}
 
 
@@ -166,14 +156,12 @@ def _png(width: int, height: int, depth: int, colour: int, filtered: Pixels) -> 
 
 
 def _deflate(content: Pixels) -> bytes:
-    if isal_zlib is not None:
-        return bytes(isal_zlib.compress(content, _LEVEL))
-    return zlib.compress(content, _LEVEL)
+    return zlib.compress(content.data, _LEVEL)
 
 
 def _chunk(name: bytes, content: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    crc = isal_zlib.crc32 if isal_zlib is not None else zlib.crc32
-    return struct.pack(">I", len(content)), name, content, struct.pack(">I", crc(content, crc(name)))
+    checksum = zlib.crc32(content, zlib.crc32(name))
+    return struct.pack(">I", len(content)), name, content, struct.pack(">I", checksum)
 
 
 def _decode(content: bytes, name: str, mode: int) -> Pixels:
