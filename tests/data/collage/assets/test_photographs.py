@@ -11,7 +11,7 @@ from dreamomni.data.collage.assets import AssetLibrary
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
 
-SHARED = Path("/work/shared/data/dreamomni2_examples")
+SHARED = Path(__file__).parents[5] / "shared" / "data" / "dreamomni2_examples"
 
 
 def photographs() -> list[Image.Image]:
