@@ -6,35 +6,11 @@ from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.families.family import Context
 from dreamomni.data.collage.held_out import count_combination, pair_combination
 from dreamomni.data.collage.layout import place_free
+from dreamomni.data.collage.plans import draw_names
 from dreamomni.data.collage.scene import Look, Placed, Thing, ThingKind
 from dreamomni.data.collage.staging import draw_look, side_of, spacing_of
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import ObjectLabel
-
-
-def draw_names(context: Context, count: int, draws: Draws, kind: ThingKind = "sticker") -> list[str] | None:
-    """Draw different names that may all be in one sample.
-
-    In the held-out split there are at least two, and the first two are a held-out pair.
-
-    Returns:
-        The names, or None when the draw led nowhere.
-    """
-    world = context.world
-    pool = world.pool(kind)
-    if context.split == "held_out":
-        pairs = world.pairs_out(kind)
-        if not pairs:
-            return None
-        names = draws.shuffled(draws.pick(pairs))
-    else:
-        names = [draws.pick(pool)]
-    while len(names) < count:
-        options = world.partners_of(names, pool)
-        if not options:
-            return None
-        names.append(draws.pick(options))
-    return names
 
 
 def draw_companions(context: Context, names: Sequence[str], count: int, draws: Draws) -> list[str]:
@@ -77,7 +53,7 @@ def draw_things(
     count = max(count, 2) if held_out else count
     room = count - 1 if held_out else count
     copies = draws.integer(2, room) if draws.chance(twins) and room >= 2 else 1
-    names = draw_names(context, count - copies + 1, draws, kind)
+    names = draw_names(context.world, context.split, count - copies + 1, draws, kind)
     if names is None:
         return None
     if copies > 1:

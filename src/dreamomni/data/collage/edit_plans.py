@@ -7,6 +7,7 @@ from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.held_out import count_combination
 from dreamomni.data.collage.labels import PREDICATES, Predicate
 from dreamomni.data.collage.layout import LOCATIONS
+from dreamomni.data.collage.plans import draw_names
 from dreamomni.data.collage.scene import Thing
 from dreamomni.data.collage.world import Split, World
 
@@ -68,7 +69,7 @@ def plan_edit(operation: str, world: World, split: Split, background: str, draws
     }
     num_others = draws.weighted(weights)
     num_changed = 2 if operation == "replace" else 1
-    names = _draw_names(world, split, num_changed + num_others, draws)
+    names = draw_names(world, split, num_changed + num_others, draws)
     if names is None:
         return None
     things = []
@@ -101,23 +102,6 @@ def plan_edit(operation: str, world: World, split: Split, background: str, draws
         say_anchor_colour=say_anchor,
         location=location,
     )
-
-
-def _draw_names(world: World, split: Split, count: int, draws: Draws) -> list[str] | None:
-    """Different names; the first two are a held-out pair in the held-out split, all others go together."""
-    if split == "held_out":
-        pairs = world.pairs_out("sticker")
-        if not pairs:
-            return None
-        names = draws.shuffled(draws.pick(pairs))
-    else:
-        names = [draws.pick(world.names)]
-    while len(names) < count:
-        options = world.partners_of(names, world.names)
-        if not options:
-            return None
-        names.append(draws.pick(options))
-    return names
 
 
 def draw_twin(thing: Thing, world: World, background: str, draws: Draws) -> Thing | None:

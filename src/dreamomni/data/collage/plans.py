@@ -57,6 +57,32 @@ def plan_text_to_image(
     return _PLANNERS[kind](_Choice(world, split, background, draws, "sticker"))
 
 
+def draw_names(
+    world: World, split: Split, count: int, draws: Draws, kind: ThingKind = "sticker"
+) -> list[str] | None:
+    """Draw different names that may all be in one sample.
+
+    In the held-out split there are at least two, and the first two are a held-out pair.
+
+    Returns:
+        The names, or None when the draw led nowhere.
+    """
+    pool = world.pool(kind)
+    if split == "held_out":
+        pairs = world.pairs_out(kind)
+        if not pairs:
+            return None
+        names = draws.shuffled(draws.pick(pairs))
+    else:
+        names = [draws.pick(pool)]
+    while len(names) < count:
+        options = world.partners_of(names, pool)
+        if not options:
+            return None
+        names.append(draws.pick(options))
+    return names
+
+
 @dataclass(frozen=True, slots=True)
 class _Choice:
     """The decisions that planners share."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from dreamomni.data.collage.arrange import arrange_free, draw_names
+from dreamomni.data.collage.arrange import arrange_free
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slot
 from dreamomni.data.collage.families.perception import free_colours, mark
@@ -21,6 +21,7 @@ from dreamomni.data.collage.motions import (
     seen_change,
 )
 from dreamomni.data.collage.options.combined import FAMILY_OF, CombinedOptions
+from dreamomni.data.collage.plans import draw_names
 from dreamomni.data.collage.recipe import COMBINED_KINDS
 from dreamomni.data.collage.render import Picture, changed
 from dreamomni.data.collage.scene import Placed, Thing, assets_of
@@ -179,7 +180,7 @@ def _stage(
     num_old = sum(name != "add" for name in operations)
     num_new = sum(name in ("add", "replace") for name in operations)
     num_staying = draws.integer(*context.recipe.combined.num_staying)
-    names = draw_names(context, num_old + num_new + num_staying, draws)
+    names = draw_names(world, context.split, num_old + num_new + num_staying, draws)
     if names is None:
         return Rejected("no combination")
     drawn = [world.draw_thing(name, slot.background.colour, draws) for name in names]

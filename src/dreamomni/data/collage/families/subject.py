@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from dreamomni.data.collage.arrange import all_seen, arrange_free, draw_companions, draw_names, in_order
+from dreamomni.data.collage.arrange import all_seen, arrange_free, draw_companions, in_order
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.families.control import expect_labels
 from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slot
 from dreamomni.data.collage.held_out import count_combination
 from dreamomni.data.collage.labels import PREDICATES, read_labels
 from dreamomni.data.collage.layout import place_free, place_related
+from dreamomni.data.collage.plans import draw_names
 from dreamomni.data.collage.render import Picture
 from dreamomni.data.collage.scene import Look, Placed, Scene, Thing, assets_of
 from dreamomni.data.collage.staging import draw_backdrop, side_of, spacing_of
@@ -82,7 +83,7 @@ class SubjectFamily:
         """Make one attempt."""
         choices = slot.draws("things")
         counts = _draw_counts(context, choices)
-        names = draw_names(context, sum(counts.subjects), choices)
+        names = draw_names(context.world, context.split, sum(counts.subjects), choices)
         if names is None:
             return Rejected("no combination")
         companions = draw_companions(context, names, sum(counts.things) - sum(counts.subjects), choices)
