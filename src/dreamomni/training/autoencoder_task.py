@@ -15,7 +15,7 @@ from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.dataset import to_pixels
 from dreamomni.errors import ConfigError
 from dreamomni.models.autoencoder import MINI_VAE_CONFIG, Autoencoder
-from dreamomni.seeding import derive_seed
+from dreamomni.seeding import derive_seed, generator
 from dreamomni.training.config import AutoencoderTaskConfig, TrainingConfig
 from dreamomni.training.pictures import tile, to_uint8
 from dreamomni.training.task import StepOutput
@@ -43,6 +43,7 @@ class AutoencoderTask:
                 "but the autoencoder trains on one; give it a recipe with one size"
             )
         self.engine = CollageEngine(data, split="train")
+        self.inputs_too = config.images == "all"
 
     def prepare(self, run_dir: Path) -> None:
         """Build the network; there is no cache."""
@@ -57,11 +58,13 @@ class AutoencoderTask:
         return {"vae": self.autoencoder.model}
 
     def batch(self, step: int) -> ImageBatch:
-        """Targets of the samples from `step * batch_size` on."""
+        """Pictures of the samples from `step * batch_size` on."""
         first = step * self.training.batch_size
-        return draw_images(
-            self.engine, derive_seed(self.training.seed, "data"), first, self.training.batch_size
-        )
+        return self._draw("data", first, self.training.batch_size)
+
+    def _draw(self, stream: str, first: int, count: int) -> ImageBatch:
+        seed = derive_seed(self.training.seed, stream)
+        return draw_images(self.engine, seed, first, count, inputs_too=self.inputs_too)
 
     def loss(self, batch: ImageBatch, generator: torch.Generator) -> StepOutput:
         """Weighted sum of the four terms; `psnr` in dB over the batch."""
@@ -84,7 +87,7 @@ class AutoencoderTask:
 
     def sample_grid(self, step: int) -> Image.Image:
         """Fixed images above their reconstructions."""
-        pixels = draw_images(self.engine, derive_seed(self.training.seed, "grid"), 0, _GRID_IMAGES).pixels
+        pixels = self._draw("grid", 0, _GRID_IMAGES).pixels
         decoded = self.autoencoder.decode(self.autoencoder.encode(pixels))
         return tile([to_uint8(pixels), to_uint8(decoded)])
 
@@ -96,11 +99,9 @@ class AutoencoderTask:
         if self.config.freeze_encoder:
             self.autoencoder.save_pretrained(folder)
             return
-        seed, total = derive_seed(self.training.seed, "statistics"), self.config.num_statistics_images
+        total = self.config.num_statistics_images
         moments = [
-            self.autoencoder.encode_moments(
-                draw_images(self.engine, seed, first, min(_CHUNK, total - first)).pixels
-            )
+            self.autoencoder.encode_moments(self._draw("statistics", first, min(_CHUNK, total - first)).pixels)
             for first in range(0, total, _CHUNK)
         ]
         self.autoencoder.fit_normalisation(torch.cat(moments))
@@ -118,8 +119,16 @@ def build_autoencoder(config: AutoencoderTaskConfig) -> Autoencoder:
     return Autoencoder(AutoencoderKL.from_config(layout))
 
 
-def draw_images(engine: CollageEngine, seed: int, first: int, count: int) -> ImageBatch:
-    """Targets of `count` samples of one size, from sample `first` on."""
+def draw_images(
+    engine: CollageEngine, seed: int, first: int, count: int, *, inputs_too: bool = False
+) -> ImageBatch:
+    """One picture of each of `count` samples of one size, from sample `first` on.
+
+    The picture is the target, or with `inputs_too` the target or one of the input images, each as likely.
+    """
     samples = [engine.sample(seed, index) for index in range(first, first + count)]
-    pixels = torch.stack([to_pixels(sample.target) for sample in samples])
-    return ImageBatch(pixels, [sample.key for sample in samples])
+    chosen = []
+    for sample in samples:
+        pictures = [sample.target, *(sample.images if inputs_too else ())]
+        chosen.append(pictures[int(generator(seed, "picture", sample.index).integers(len(pictures)))])
+    return ImageBatch(torch.stack([to_pixels(picture) for picture in chosen]), [s.key for s in samples])

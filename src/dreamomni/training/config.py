@@ -91,6 +91,8 @@ class AutoencoderTaskConfig(StrictConfig):
     type: Literal["autoencoder"] = "autoencoder"
     data: str = "mini-world"
     """Name or path of a data recipe."""
+    images: Literal["target", "all"] = "target"
+    """Train on the targets, or on any picture of a sample: holes, maps and references too."""
     init_from: str | None = None
     """Folder with autoencoder weights to start from; None starts from random ones."""
     freeze_encoder: bool = False
