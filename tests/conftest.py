@@ -1,9 +1,10 @@
 """Tests run offline and on one torch thread: results do not depend on the network or the load."""
 
-import importlib.util
 import os
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -28,10 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete model folder with random weights. Do not write into it: copy it."""
-    path = Path(__file__).parent / "support" / "tiny_model.py"
-    spec = importlib.util.spec_from_file_location("tiny_model", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    from tiny_model import build_tiny_model
+
+    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
