@@ -7,6 +7,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dreamomni.data.polish.answers import AnswerCache
 from dreamomni.data.polish.backends import LocalBackend
+from dreamomni.data.polish.job import PolishJob
 from dreamomni.data.polish.polisher import Polisher
 from dreamomni.errors import ModelError
 
@@ -44,6 +45,16 @@ def test_a_local_model_answers_the_same_twice_and_nonsense_is_refused(tmp_path: 
         result = Polisher(backend, cache).polish("a red cup and a car", ("cup", "car"))
     assert result.text == "a red cup and a car"
     assert result.outcome in ("refused", "same")
+
+
+def test_a_job_opened_for_every_shard_loads_its_model_once(tmp_path: Path) -> None:
+    job = PolishJob(str(save_model(tmp_path / "model")), tmp_path / "answers.db")
+    with job.open() as first:
+        pass
+    with job.open() as second:
+        pass
+    assert isinstance(first._backend, LocalBackend)
+    assert first._backend is second._backend
 
 
 def test_what_is_no_language_model_is_refused(tmp_path: Path) -> None:

@@ -11,27 +11,21 @@ from dataclasses import dataclass
 
 from dreamomni.data.collage.naming import plural
 from dreamomni.data.collage.palette import BACKGROUNDS, PALETTE
+from dreamomni.data.collage.words.lexicon import NUMBER_WORDS
 
 MAX_CHARACTERS = 2_000
 
-_NUMBERS = {
-    "zero": 0,
+_NUMBERS = {word: number for number, word in enumerate(NUMBER_WORDS) if word != "one"} | {
     "no": 0,
-    "two": 2,
     "couple": 2,
     "twice": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
     "nine": 9,
     "ten": 10,
     "eleven": 11,
     "twelve": 12,
     "dozen": 12,
 }
+"""Without "one", which is a pronoun as often as a number."""
 _PLACES = {
     "left": "left",
     "right": "right",

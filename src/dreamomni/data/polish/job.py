@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from dreamomni.data.polish.answers import AnswerCache
@@ -55,11 +56,17 @@ class PolishJob:
         """
         backend: Backend
         if self.endpoint is None:
-            backend = LocalBackend(self.model)
+            backend = _local(self.model)
         else:
             backend = EndpointBackend(self.endpoint, self.model, api_key=os.environ.get(API_KEY))
         with AnswerCache(self.cache) as cache:
             yield Polisher(backend, cache)
+
+
+@lru_cache(maxsize=1)
+def _local(model: str) -> LocalBackend:
+    """One load in a process: a job is opened again for every shard."""
+    return LocalBackend(model)
 
 
 def polish_sample(sample: TrainingSample, polisher: Polisher) -> TrainingSample:
