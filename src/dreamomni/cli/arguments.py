@@ -18,6 +18,23 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
+    """Add --set, which changes values of a recipe.
+
+    Args:
+        parser: Of the verb.
+        example: An assignment that suits its recipes.
+    """
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"change one value of the recipe, such as {example}; may be repeated",
+    )
+
+
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --model, --device, --dtype and --threads."""
     group = parser.add_argument_group("model")

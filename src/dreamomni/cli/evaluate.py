@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from dreamomni.cli.arguments import add_model_arguments, load_pipeline, positive_int
+from dreamomni.cli.arguments import add_model_arguments, add_overrides, load_pipeline, positive_int
 
 
 def add_parser(verbs: Any) -> None:
@@ -29,7 +29,7 @@ def add_parser(verbs: Any) -> None:
     world.add_argument("--steps", type=int, default=None, metavar="N", help="denoising steps")
     world.add_argument("--guidance", type=float, default=None, metavar="X")
     world.add_argument("--image-guidance", type=float, default=None, metavar="X")
-    world.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    add_overrides(world, "num_seen_cases_per_kind=12")
     world.add_argument("--quiet", action="store_true", help="no progress bar")
     add_model_arguments(world)
     world.set_defaults(run=run_world)

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from dreamomni.cli.arguments import add_overrides
+
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
@@ -14,14 +16,7 @@ def add_parser(verbs: Any) -> None:
         epilog="example: dreamomni train mini-dit --set training.max_steps=1000 --resume",
     )
     parser.add_argument("recipe", metavar="RECIPE")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change one value of the recipe, such as training.batch_size=32; may be repeated",
-    )
+    add_overrides(parser, "training.batch_size=32")
     parser.add_argument(
         "--dry-run", action="store_true", help="print the resolved recipe and derived sizes, then stop"
     )

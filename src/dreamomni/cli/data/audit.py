@@ -5,7 +5,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from dreamomni.cli.arguments import positive_int
+from dreamomni.cli.arguments import add_overrides, positive_int
 
 if TYPE_CHECKING:
     from dreamomni.data.audit.check import AuditReport
@@ -43,14 +43,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of a recipe's samples (default: 0)")
     parser.add_argument("--kind", default=None, help="only this kind, such as counting or replace")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a recipe value",
-    )
+    add_overrides(parser, "size=96x96")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dreamomni.cli.arguments import positive_int
+from dreamomni.cli.arguments import add_overrides, positive_int
 
 
 def add_parser(actions: Any) -> None:
@@ -36,14 +36,7 @@ def add_parser(actions: Any) -> None:
     gallery.add_argument(
         "--width", type=positive_int, default=1600, metavar="PX", help="width of the gallery (default: 1600)"
     )
-    gallery.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a recipe value",
-    )
+    add_overrides(gallery, "size=256x256")
     gallery.set_defaults(run=run)
 
 

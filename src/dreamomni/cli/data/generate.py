@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamomni.cli.arguments import positive_int
+from dreamomni.cli.arguments import add_overrides, positive_int
 
 if TYPE_CHECKING:
     from dreamomni.data.shards.generate import Summary
@@ -72,14 +72,7 @@ def add_parser(actions: Any) -> None:
         help="answers so far; with the same answers the bytes are the same (default: %(default)s)",
     )
     generate.add_argument("--quiet", action="store_true", help="no progress bar")
-    generate.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a recipe value",
-    )
+    add_overrides(generate, "size=256x256")
     generate.set_defaults(run=run)
 
 

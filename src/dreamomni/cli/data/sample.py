@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dreamomni.cli.arguments import positive_int
+from dreamomni.cli.arguments import add_overrides, positive_int
 from dreamomni.cli.data.view import show
 
 
@@ -25,14 +25,7 @@ def add_parser(actions: Any) -> None:
     sample.add_argument("--seed", type=int, default=0, metavar="N")
     sample.add_argument("--kind", default=None, help="only this kind, such as counting or replace")
     sample.add_argument("--split", default="train", choices=("train", "held_out"))
-    sample.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a recipe value",
-    )
+    add_overrides(sample, "size=128x128")
     sample.set_defaults(run=run)
 
 
