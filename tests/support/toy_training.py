@@ -12,7 +12,7 @@ from dreamomni.errors import DataError
 from dreamomni.seeding import derive_seed, generator
 from dreamomni.training.config import AutoencoderTaskConfig, TrainingConfig, TrainRecipe
 from dreamomni.training.hooks import BaseHook, StepReport
-from dreamomni.training.task import StepOutput
+from dreamomni.training.task import WHOLE, Part, StepOutput
 from dreamomni.training.trainer import TrainOutcome, train
 
 
@@ -50,7 +50,7 @@ class ToyTask:
     def modules(self) -> dict[str, nn.Module]:
         return {"net": self.net}
 
-    def batch(self, step: int) -> dict[str, object]:
+    def batch(self, step: int, part: Part = WHOLE) -> dict[str, object]:
         if step == self.bad_batch_at:
             raise DataError(f"the batch of step {step} is made of nothing")
         draws = generator(derive_seed(self.training.seed, "toy"), step)

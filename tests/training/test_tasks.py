@@ -1,5 +1,6 @@
 """The tasks at tiny size: they learn, resume with their caches, and export what others can load."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.vlm import VLMEncoder
 from dreamomni.training.config import TrainRecipe, identity
 from dreamomni.training.run import build_task, dry_run
+from dreamomni.training.task import Part
 from dreamomni.training.trainer import train
 from dreamomni.training.vlm_task import VlmTask
 
@@ -159,3 +161,21 @@ def test_shipped_recipes_dry_run(name: str) -> None:
     assert identity(recipe) == identity(load_recipe(name, TrainRecipe, ["training.max_steps=1000000"]))
     with pytest.raises(ConfigError, match="unknown key"):
         load_recipe(name, TrainRecipe, ["training.surprise=1"])
+
+
+@pytest.mark.parametrize("make", [autoencoder_recipe, vlm_recipe])
+def test_parts_of_a_batch_make_up_the_whole(tmp_path: Path, make: Callable[..., TrainRecipe]) -> None:
+    recipe = make(tmp_path, batch_size=8)
+    task = build_task(recipe)
+    task.prepare(tmp_path)
+    whole = task.batch(3)
+    parts = [task.batch(3, Part(number, 4)) for number in range(4)]
+    assert [key for part in parts for key in part.keys] == list(whole.keys)
+    expected = task.loss(whole, torch.Generator().manual_seed(5))
+    outputs = [task.loss(part, torch.Generator().manual_seed(5)) for part in parts]
+    weights = torch.tensor([output.weight for output in outputs])
+    losses = torch.stack([output.loss for output in outputs])
+    assert expected.weight in (weights.sum(), 1)
+    torch.testing.assert_close((losses * weights).sum() / weights.sum(), expected.loss, rtol=1e-5, atol=0)
+    with pytest.raises(ConfigError, match="8 samples does not divide into 3 equal parts"):
+        task.batch(3, Part(0, 3))

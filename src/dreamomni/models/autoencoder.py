@@ -116,17 +116,21 @@ class Autoencoder:
             )
         return self.model.encode(pixels.to(self.device, self.dtype)).latent_dist.parameters
 
-    def latents_from_moments(self, moments: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def latents_from_moments(
+        self, moments: Tensor, generator: torch.Generator | None = None, *, noise: Tensor | None = None
+    ) -> Tensor:
         """Return normalised latents (B, C, h, w) from what `encode_moments` gave.
 
         Args:
             moments: (B, 2C, h, w).
             generator: Draws a sample (float32, on the generator's device); None takes the mode.
+            noise: (B, C, h, w) that was drawn before, instead of a generator.
         """
         mean, log_variance = moments.chunk(2, dim=1)
         raw = mean
         if generator is not None:
             noise = torch.randn(mean.shape, generator=generator, device=generator.device)
+        if noise is not None:
             deviation = torch.exp(0.5 * log_variance.clamp(*_LOG_VARIANCE_RANGE))
             raw = mean + deviation * noise.to(mean.device, mean.dtype)
         return (raw - self.shift) * self.scale

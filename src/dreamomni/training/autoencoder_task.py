@@ -18,17 +18,18 @@ from dreamomni.models.autoencoder import MINI_VAE_CONFIG, Autoencoder
 from dreamomni.seeding import derive_seed, generator
 from dreamomni.training.config import AutoencoderTaskConfig, TrainingConfig
 from dreamomni.training.pictures import tile, to_uint8
-from dreamomni.training.task import StepOutput
+from dreamomni.training.task import WHOLE, Part, StepOutput
 
 _GRID_IMAGES = 12
 _CHUNK = 64
 
 
 class ImageBatch(NamedTuple):
-    """Images of one step: pixels (B, 3, H, W) in [-1, 1] and the keys of their samples."""
+    """Images of one step: pixels (B, 3, H, W) in [-1, 1], the keys of their samples, and which part it is."""
 
     pixels: Tensor
     keys: list[str]
+    part: Part = WHOLE
 
 
 class AutoencoderTask:
@@ -57,10 +58,11 @@ class AutoencoderTask:
         """The whole autoencoder."""
         return {"vae": self.autoencoder.model}
 
-    def batch(self, step: int) -> ImageBatch:
+    def batch(self, step: int, part: Part = WHOLE) -> ImageBatch:
         """Pictures of the samples from `step * batch_size` on."""
-        first = step * self.training.batch_size
-        return self._draw("data", first, self.training.batch_size)
+        rows = part.rows(self.training.batch_size)
+        first = step * self.training.batch_size + rows.start
+        return self._draw("data", first, len(rows))._replace(part=part)
 
     def _draw(self, stream: str, first: int, count: int) -> ImageBatch:
         seed = derive_seed(self.training.seed, stream)
@@ -70,7 +72,9 @@ class AutoencoderTask:
         """Weighted sum of the four terms; `psnr` in dB over the batch."""
         pixels = batch.pixels.contiguous(memory_format=torch.channels_last)
         moments = self.autoencoder.encode_moments(pixels).float()
-        decoded = self.autoencoder.decode(self.autoencoder.latents_from_moments(moments, generator)).float()
+        size, channels, height, width = moments.shape
+        noise = batch.part.randn((size, channels // 2, height, width), generator)
+        decoded = self.autoencoder.decode(self.autoencoder.latents_from_moments(moments, noise=noise)).float()
         error = decoded - pixels
         l1, mse = error.abs().mean(), error.square().mean()
         edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
@@ -101,7 +105,9 @@ class AutoencoderTask:
             return
         total = self.config.num_statistics_images
         moments = [
-            self.autoencoder.encode_moments(self._draw("statistics", first, min(_CHUNK, total - first)).pixels)
+            self.autoencoder.encode_moments(
+                self._draw("statistics", first, min(_CHUNK, total - first)).pixels
+            )
             for first in range(0, total, _CHUNK)
         ]
         self.autoencoder.fit_normalisation(torch.cat(moments))

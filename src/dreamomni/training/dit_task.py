@@ -37,7 +37,7 @@ from dreamomni.training.config import DitTaskConfig, TrainingConfig
 from dreamomni.training.kinds import check_kinds
 from dreamomni.training.latent_cache import SampleGroup, load_or_build
 from dreamomni.training.pictures import tile, to_uint8
-from dreamomni.training.task import StepOutput
+from dreamomni.training.task import WHOLE, Part, StepOutput
 
 _SIGMA_BANDS = (0.0, 1 / 3, 2 / 3, 1.0)
 _GRID_COLUMNS = 8
@@ -52,6 +52,7 @@ class DitBatch(NamedTuple):
         image_moments: (B, number of images, 2C, h, w).
         kind: "text_to_image" or "edit", for the log.
         keys: Keys of the samples.
+        part: Which part of the step's batch this is.
     """
 
     inputs: dict[str, Tensor]
@@ -59,6 +60,7 @@ class DitBatch(NamedTuple):
     image_moments: Tensor
     kind: str
     keys: list[str]
+    part: Part = WHOLE
 
 
 class DitTask:
@@ -117,7 +119,7 @@ class DitTask:
             trained["text_encoder"] = self.encoder.model
         return trained
 
-    def batch(self, step: int) -> DitBatch:
+    def batch(self, step: int, part: Part = WHOLE) -> DitBatch:
         """Samples of one group, with words and images dropped for guidance."""
         config, seed = self.config, self.training.seed
         number, nth = group_of_step(step, [len(group) for group in self.groups], derive_seed(seed, "groups"))
@@ -126,10 +128,13 @@ class DitTask:
         chosen = batch_indices(len(group), self.training.batch_size, nth, order_seed, group.lengths)
         draws = generator(seed, "dropout", step)
         dropped = draws.random(len(chosen)) < config.prompt_dropout
+        without_images = group.num_images and draws.random() < config.image_dropout
+        rows = part.rows(len(chosen))
+        chosen, dropped = chosen[rows.start : rows.stop], dropped[rows.start : rows.stop]
         prompts = ["" if drop else group.prompts[index] for index, drop in zip(chosen, dropped, strict=True)]
         at = torch.from_numpy(chosen)
         image_moments = group.image_moments[at]
-        if group.num_images and draws.random() < config.image_dropout:
+        if without_images:
             image_moments = image_moments[:, :0]
         if image_moments.shape[1]:
             pixels = group.image_pixels[at]
@@ -138,17 +143,21 @@ class DitTask:
         else:
             inputs = self.encoder.token_ids(prompts)
         kind = "edit" if group.num_images else "text_to_image"
-        return DitBatch(
-            inputs, group.target_moments[at], image_moments, kind, [group.keys[i] for i in chosen]
-        )
+        keys = [group.keys[i] for i in chosen]
+        return DitBatch(inputs, group.target_moments[at], image_moments, kind, keys, part)
 
     def loss(self, batch: DitBatch, generator: torch.Generator) -> StepOutput:
         """Mean squared error of the velocity; logged by task and by band of sigma."""
         device = self.transformer.device
-        latents = self.autoencoder.latents_from_moments(batch.target_moments.float(), generator)
-        noise = torch.randn(latents.shape, generator=generator).to(device)
-        num_tokens = latents.shape[-2] * latents.shape[-1] // 4
-        sigma = draw_sigmas(self.config.timesteps, len(latents), generator, num_tokens).to(device)
+        moments, part = batch.target_moments.float(), batch.part
+        shape = (len(moments), moments.shape[1] // 2, *moments.shape[2:])
+        latents = self.autoencoder.latents_from_moments(moments, noise=part.randn(shape, generator))
+        noise = part.randn(shape, generator).to(device)
+        num_tokens = shape[-2] * shape[-1] // 4
+        size = len(moments) * part.count
+        rows = part.rows(size)
+        sigma = draw_sigmas(self.config.timesteps, size, generator, num_tokens).to(device)
+        sigma = sigma[rows.start : rows.stop]
         features = self.encoder.encode(batch.inputs)
         velocity = self.transformer(
             interpolate(latents, noise, sigma),

@@ -9,20 +9,72 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from dreamomni.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of `count` equal slices of the global batch of a step.
+
+    `count` is processes x accumulation steps. What is random about a step is drawn for the whole batch and
+    sliced, so that the loss of a sample does not depend on `count`.
+
+    Args:
+        number: which slice, from 0.
+        count: how many there are; (0, 1) is the whole batch.
+    """
+
+    number: int = 0
+    count: int = 1
+
+    def rows(self, batch_size: int) -> range:
+        """Positions in the global batch of `batch_size` samples that belong to this part.
+
+        Raises:
+            ConfigError: The batch does not divide by `count`.
+        """
+        if batch_size % self.count:
+            raise ConfigError(
+                f"a batch of {batch_size} samples does not divide into {self.count} equal parts; "
+                f"make batch_size a multiple of {self.count}"
+            )
+        size = batch_size // self.count
+        return range(self.number * size, (self.number + 1) * size)
+
+    def randn(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+        """Normal noise for this part, as it lies in the noise of the whole batch.
+
+        Args:
+            shape: Shape of the part, (B / count, ...).
+            generator: In the same state for every part; it moves past the whole batch.
+
+        Returns:
+            Float32 on the device of the generator.
+        """
+        whole = torch.randn((shape[0] * self.count, *shape[1:]), generator=generator, device=generator.device)
+        return whole[self.number * shape[0] : (self.number + 1) * shape[0]]
+
+
+WHOLE = Part()
+"""The part that is everything: one process, no accumulation."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """What one batch gave.
+    """What one batch, or one part of it, gave.
 
     Args:
-        loss: scalar with a gradient.
+        loss: scalar with a gradient: the mean over the part.
         metrics: numbers or detached scalars to log; they are read only at the logging cadence.
         keys: keys of the samples of the batch, named when something goes wrong.
+        weight: how much this mean counts against those of the other parts of the step: what it was taken
+            over (samples, answer tokens), up to a factor that is the same for all.
     """
 
     loss: Tensor
     metrics: Mapping[str, float | Tensor] = field(default_factory=dict)
     keys: Sequence[str] = ()
+    weight: float = 1.0
 
 
 class TrainingTask(Protocol):
@@ -36,12 +88,18 @@ class TrainingTask(Protocol):
         """Trained modules in a fixed order: what is checkpointed and averaged, frozen parameters aside."""
         ...
 
-    def batch(self, step: int) -> Any:
-        """Batch of one step: a pure function of (recipe, seed, step), safe in a forked worker process."""
+    def batch(self, step: int, part: Part = WHOLE) -> Any:
+        """A part of the batch of one step: a pure function of (recipe, seed, step, part).
+
+        Safe in a forked worker process. The parts of a step make up the same batch at any count.
+        """
         ...
 
     def loss(self, batch: Any, generator: torch.Generator) -> StepOutput:
-        """Loss of a batch on the device, under autocast; all randomness comes from `generator` (CPU)."""
+        """Loss of a batch on the device, under autocast; all randomness comes from `generator` (CPU).
+
+        Every part of a step gets a generator of the same seed, draws for the whole batch, and slices.
+        """
         ...
 
     def sample_grid(self, step: int) -> Image.Image | None:

@@ -27,7 +27,7 @@ from dreamomni.training.config import TrainingConfig, VlmTaskConfig
 from dreamomni.training.kinds import check_kinds
 from dreamomni.training.pictures import text_sheet
 from dreamomni.training.questions import CAPTION_PROMPT, Question, draw_question
-from dreamomni.training.task import StepOutput
+from dreamomni.training.task import WHOLE, Part, StepOutput
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +109,10 @@ class VlmTask:
         """The whole network, language head included."""
         return {"vlm": self.encoder.model}
 
-    def batch(self, step: int) -> ConversationBatch:
+    def batch(self, step: int, part: Part = WHOLE) -> ConversationBatch:
         """Conversations from `step * batch_size` on."""
         size, seed = self.training.batch_size, derive_seed(self.training.seed, "data")
-        drawn = [self._conversation(seed, index) for index in range(step * size, (step + 1) * size)]
+        drawn = [self._conversation(seed, step * size + row) for row in part.rows(size)]
         talks = [talk for talk, _ in drawn]
         pictures = [talk.image for talk in talks if talk.image is not None]
         return ConversationBatch(
@@ -124,14 +124,15 @@ class VlmTask:
         )
 
     def loss(self, batch: ConversationBatch, generator: torch.Generator) -> StepOutput:
-        """Cross entropy per answer token; `token_accuracy` is the share predicted right."""
+        """Cross entropy per answer token, and so weighted by them; `token_accuracy` is the share right."""
         inputs = self._inputs(batch)
         labels = inputs.pop("labels")[:, 1:]
         asked = labels != IGNORED_LABEL
         logits = self.encoder.model(**inputs).logits[:, :-1][asked].float()
         right = (logits.detach().argmax(-1) == labels[asked]).float().mean()
         metrics: dict[str, float | Tensor] = {"token_accuracy": right, **self._accuracy}
-        return StepOutput(functional.cross_entropy(logits, labels[asked]), metrics, batch.keys)
+        loss = functional.cross_entropy(logits, labels[asked])
+        return StepOutput(loss, metrics, batch.keys, weight=len(logits))
 
     def sample_grid(self, step: int) -> Image.Image | None:
         """Answers to fixed held-out questions; the accuracy on each subject joins the logged metrics."""
