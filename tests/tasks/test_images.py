@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from dreamomni.errors import OutputError, RequestError
 from dreamomni.tasks.geometry import Size
-from dreamomni.tasks.images import load_image, load_mask, save_png
+from dreamomni.tasks.images import decode_image, load_image, load_mask, read_size, save_png
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -84,8 +84,11 @@ def test_every_exif_orientation_comes_out_upright(put, orientation: int, file_fo
     stored = Image.fromarray(np.ascontiguousarray(undo(SMOOTH)))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    loaded = pixels(load_image(put(encoded(stored, file_format, exif=exif.tobytes(), quality=95))))
+    content = encoded(stored, file_format, exif=exif.tobytes(), quality=95)
+    loaded = pixels(load_image(put(content)))
     assert loaded.shape == SMOOTH.shape
+    assert read_size(BytesIO(content), "it") == Size(32, 24)
+    np.testing.assert_array_equal(pixels(decode_image(content, "it")), loaded)
     assert np.abs(loaded.astype(int) - SMOOTH).mean() < 8
 
 
@@ -306,3 +309,22 @@ def test_png_outputs_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no space"):
         save_png(image, tmp_path / "x.png", {})
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_header_tells_the_size_of_a_file_that_is_cut_short() -> None:
+    whole = encoded(Image.fromarray(PIXELS), "JPEG")
+    assert read_size(BytesIO(whole[:-300]), "it") == Size(32, 24)
+    with pytest.raises(RequestError, match="it is damaged or cut short"):
+        decode_image(whole[:-300], "it")
+
+
+def test_what_the_header_alone_shows_to_be_wrong() -> None:
+    content = encoded(Image.fromarray(PIXELS), "PNG")
+    with pytest.raises(RequestError, match="it is too large: 32x24 is 768 pixels and the limit is 700"):
+        read_size(BytesIO(content), "it", max_pixels=700)
+    with pytest.raises(RequestError, match="it is too small: 32x24"):
+        read_size(BytesIO(content), "it", min_side=30)
+    with pytest.raises(RequestError, match="it is not a PNG"):
+        read_size(BytesIO(b"GIF89a"), "it")
+    with pytest.raises(RequestError, match="it is an empty file"):
+        decode_image(b"", "it")

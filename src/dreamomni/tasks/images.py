@@ -7,12 +7,14 @@ sRGB. What cannot be read exactly is refused with one sentence; nothing is resiz
 import struct
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from dreamomni.errors import OutputError, RequestError
 from dreamomni.storage import atomic_path
@@ -22,6 +24,8 @@ ImageInput = str | Path | Image.Image
 """What a request takes as an image: a path, or an image already in memory."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+_TURNED = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 _FORMAT_NAMES = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
 # What Pillow's decoders raise on damaged files, beside OSError.
@@ -89,6 +93,71 @@ def load_rgba(source: ImageInput, *, max_pixels: int = 16_777_216, min_side: int
     return rgb
 
 
+def decode_layers(
+    content: bytes, name: str, *, max_pixels: int = 16_777_216, min_side: int = 16
+) -> tuple[Image.Image, Image.Image | None]:
+    """Decode the bytes of an image file, as `load_image` does.
+
+    Args:
+        content: A whole PNG, JPEG, WEBP or BMP file.
+        name: Of the image, for messages.
+        max_pixels: Largest number of pixels.
+        min_side: Smallest width and height in pixels.
+
+    Returns:
+        Colours (mode "RGB") and alpha (mode "L", None where the image has none).
+
+    Raises:
+        RequestError: It is no image, damaged, animated, too small or too large.
+    """
+    if not content:
+        raise RequestError(f"{name} is an empty file")
+    with _quiet(), _open(BytesIO(content), name, max_pixels) as image:
+        return _standard(image, name, max_pixels, min_side)
+
+
+def decode_image(
+    content: bytes,
+    name: str,
+    *,
+    max_pixels: int = 16_777_216,
+    min_side: int = 16,
+    background: tuple[int, int, int] = (255, 255, 255),
+) -> Image.Image:
+    """As `load_image`, from the bytes of a file. `name` is for messages.
+
+    Raises:
+        RequestError: It is no image, damaged, animated, too small or too large.
+    """
+    rgb, alpha = decode_layers(content, name, max_pixels=max_pixels, min_side=min_side)
+    return rgb if alpha is None else _over(rgb, alpha, background)
+
+
+def read_size(file: BinaryIO, name: str, *, max_pixels: int = 16_777_216, min_side: int = 16) -> Size:
+    """Tell the size that an image will have once it is loaded, upright, from its header alone.
+
+    Args:
+        file: Open at the beginning of a PNG, JPEG, WEBP or BMP file.
+        name: Of the image, for messages.
+        max_pixels: Largest number of pixels.
+        min_side: Smallest width and height in pixels.
+
+    Raises:
+        RequestError: It is no image, its header is damaged, or it is animated, too small or too large.
+    """
+    with _quiet(), _open(file, name, max_pixels) as image:
+        _check_header(image, name, max_pixels, min_side)
+        turned = False
+        # Pillow decodes a whole PNG to look for an orientation that is not in front of the pixels.
+        if image.format != "PNG" or {"exif", "Raw profile type exif", "xmp"} & set(image.info):
+            try:
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+            except _DAMAGE as error:
+                raise RequestError(f"{name} has a damaged header: {error}") from error
+        width, height = image.size
+        return Size(height, width) if turned else Size(width, height)
+
+
 def _read(source: ImageInput, max_pixels: int, min_side: int) -> tuple[Image.Image, Image.Image | None]:
     """Colours (mode "RGB") and alpha (mode "L", None where the image has none)."""
     if isinstance(source, Image.Image):
@@ -102,14 +171,16 @@ def _read(source: ImageInput, max_pixels: int, min_side: int) -> tuple[Image.Ima
         raise RequestError(f"{name} is a folder; name an image file in it") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise RequestError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if not content:
-        raise RequestError(f"{name} is an empty file")
+    return decode_layers(content, name, max_pixels=max_pixels, min_side=min_side)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         # Pillow warns of large headers, which are judged here, and of damaged EXIF, which is not needed.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with _open(content, name, max_pixels) as image:
-            return _standard(image, name, max_pixels, min_side)
+        yield
 
 
 def load_mask(source: ImageInput, size: Size) -> Image.Image:
@@ -152,9 +223,9 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, str]) 
         image.save(part, format="PNG", pnginfo=info)
 
 
-def _open(content: bytes, name: str, max_pixels: int) -> Image.Image:
+def _open(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
     try:
-        return Image.open(BytesIO(content), formats=FORMATS)
+        return Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError:
         assert Image.MAX_IMAGE_PIXELS is not None
         raise RequestError(
@@ -167,9 +238,7 @@ def _open(content: bytes, name: str, max_pixels: int) -> Image.Image:
         raise RequestError(f"{name} has a damaged header: {error}") from error
 
 
-def _standard(
-    image: Image.Image, name: str, max_pixels: int, min_side: int
-) -> tuple[Image.Image, Image.Image | None]:
+def _check_header(image: Image.Image, name: str, max_pixels: int, min_side: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise RequestError(
@@ -185,6 +254,12 @@ def _standard(
         raise RequestError(
             f"{name} is an animation of {num_frames} frames; save the frame you mean as a still image"
         )
+
+
+def _standard(
+    image: Image.Image, name: str, max_pixels: int, min_side: int
+) -> tuple[Image.Image, Image.Image | None]:
+    _check_header(image, name, max_pixels, min_side)
     try:
         image.load()
         profile = image.info.get("icc_profile")
