@@ -1,5 +1,6 @@
 """Questions with one right answer, read off the labels of a sample. Nothing here looks at pixels."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,15 +9,25 @@ import numpy as np
 
 from dreamomni.data.collage.naming import plural
 from dreamomni.data.collage.words.lexicon import NUMBER_WORDS
+from dreamomni.tasks.geometry import Box
 from dreamomni.tasks.sample import ObjectLabel, TrainingSample
 
 CAPTION_PROMPT = "Describe the image."
 _THIRDS_MARGIN = 0.05
 """Share of the canvas on either side of a third's border in which a place is not asked for."""
+_BOX = re.compile(r"\((\d+), (\d+)\) to \((\d+), (\d+)\)")
+_SAME_BOX = 0.5
+"""Intersection over union from which a box counts as found."""
 
 
 class Question(NamedTuple):
-    """A question about a picture and its answer; `subject` is one of colour, count, what, where, is."""
+    """A question about a picture and its answer.
+
+    Attributes:
+        subject: One of box, colour, count, is, text, what, where.
+        text: The question.
+        answer: The one right answer, but for boxes (see `is_right`).
+    """
 
     subject: str
     text: str
@@ -41,7 +52,8 @@ def draw_question(sample: TrainingSample, things: Sequence[str], rng: np.random.
 
 def all_questions(sample: TrainingSample, things: Sequence[str], rng: np.random.Generator) -> list[Question]:
     """Every question about the target; `rng` picks which absent thing is asked for."""
-    objects = sample.objects
+    objects = [thing for thing in sample.objects if thing.kind != "text"]
+    texts = [thing.name for thing in sample.objects if thing.kind == "text"]
     height, width = sample.target.shape[:2]
     counts = Counter(thing.name for thing in objects)
     colours = Counter(thing.colour for thing in objects)
@@ -52,6 +64,8 @@ def all_questions(sample: TrainingSample, things: Sequence[str], rng: np.random.
     questions = [
         Question("count", f"How many {plural(name)} are there?", _number(n)) for name, n in counts.items()
     ]
+    if len(texts) == 1:
+        questions.append(Question("text", "What is written here?", texts[0]))
     questions += [Question("is", f"Is there a picture of {plural(name)} here?", "yes") for name in counts]
     if missing is not None:
         questions.append(Question("count", f"How many {plural(missing)} are there?", _number(0)))
@@ -59,6 +73,9 @@ def all_questions(sample: TrainingSample, things: Sequence[str], rng: np.random.
     for name, thing in unique.items():
         if thing.colour is not None:
             questions.append(Question("colour", f"What color is the {name}?", thing.colour))
+        questions.append(
+            Question("box", f"What is the box of the {name}?", say_box(thing.box, width, height))
+        )
         place = place_of(thing, width, height)
         if place is not None:
             questions.append(Question("where", f"Where is the {name}?", place))
@@ -68,6 +85,35 @@ def all_questions(sample: TrainingSample, things: Sequence[str], rng: np.random.
         if thing.colour is not None and colours[thing.colour] == 1
     ]
     return questions + _relation_questions(sample, unique)
+
+
+def say_box(box: Box, width: int, height: int) -> str:
+    """Two corners in hundredths of width and height: "(12, 30) to (45, 71)"."""
+    x0, x1 = (round(100 * x / width) for x in (box.x0, box.x1))
+    y0, y1 = (round(100 * y / height) for y in (box.y0, box.y1))
+    return f"({x0}, {y0}) to ({x1}, {y1})"
+
+
+def is_right(question: Question, answer: str) -> bool:
+    """Whether an answer is the wanted one; of a box, whether it covers the same place (IoU from 0.5)."""
+    if question.subject != "box":
+        return answer == question.answer
+    given, wanted = _read_box(answer), _read_box(question.answer)
+    return given is not None and wanted is not None and _overlap(given, wanted) >= _SAME_BOX
+
+
+def _read_box(text: str) -> tuple[int, ...] | None:
+    found = _BOX.fullmatch(text.strip())
+    return None if found is None else tuple(int(number) for number in found.groups())
+
+
+def _overlap(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return width * height / (areas - width * height)
 
 
 def place_of(thing: ObjectLabel, width: int, height: int) -> str | None:

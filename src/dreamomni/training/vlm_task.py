@@ -1,11 +1,12 @@
-"""Train the VLM to read collages: captions, questions, outcomes of edits, and plain words as language.
+"""Train the VLM to read collages: captions, questions, what becomes of inputs, and plain words as language.
 
 The DiT reads its penultimate features, so it must know what pictures show and what words mean.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,35 +19,36 @@ from torch.nn import functional
 from dreamomni import runtime, storage
 from dreamomni.config import load_recipe
 from dreamomni.data.collage.engine import CollageEngine
-from dreamomni.data.collage.recipe import EDIT_KINDS, CollageRecipe
+from dreamomni.data.collage.recipe import COMBINED_KINDS, PERCEPTION_KINDS, TEXT_TO_IMAGE_KINDS, CollageRecipe
 from dreamomni.errors import ConfigError
 from dreamomni.models.processor import IGNORED_LABEL
 from dreamomni.models.vlm import VLMEncoder, build_mini_vlm
 from dreamomni.seeding import derive_seed, generator
+from dreamomni.tasks.sample import TrainingSample
 from dreamomni.training.config import TrainingConfig, VlmTaskConfig
-from dreamomni.training.kinds import check_kinds
 from dreamomni.training.pictures import text_sheet
-from dreamomni.training.questions import CAPTION_PROMPT, Question, draw_question
+from dreamomni.training.questions import CAPTION_PROMPT, Question, draw_question, is_right
 from dreamomni.training.task import WHOLE, Part, StepOutput
 
 log = logging.getLogger(__name__)
 
 _SHEET_ENTRIES = 8
 _PROBE_CHUNK = 64
+_MAX_ANSWER_TOKENS = 24
 
 
 class Conversation(NamedTuple):
-    """One training text: at most one image, what comes before the loss, and what it is taken on."""
+    """One training text: its images, what comes before the loss, and what it is taken on."""
 
-    image: np.ndarray | None
+    images: tuple[np.ndarray, ...]
     prompt: str
     answer: str
 
 
 class ConversationBatch(NamedTuple):
-    """Conversations of one step; images (N, H, W, 3) uint8 of those that have one."""
+    """Conversations of one step; the images of all, one after another, are (H, W, 3) uint8."""
 
-    images: Tensor
+    images: list[Tensor]
     image_counts: list[int]
     prompts: list[str]
     answers: list[str]
@@ -59,16 +61,13 @@ class VlmTask:
     def __init__(self, config: VlmTaskConfig, training: TrainingConfig) -> None:
         self.config, self.training = config, training
         data = load_recipe(config.data, CollageRecipe)
-        check_kinds(config.data, data)
-        if len(data.size) > 1:
+        self._with_images: dict[str, float] = {
+            kind: weight for kind, weight in data.mixture.items() if kind not in TEXT_TO_IMAGE_KINDS
+        }
+        if config.mixture.get("edit", 0) > 0 and not sum(self._with_images.values()):
             raise ConfigError(
-                f"data recipe {config.data!r} has {len(data.size)} canvas sizes, but a batch holds one; "
-                "give it a recipe with one size"
-            )
-        self._edits = {kind: data.mixture[kind] for kind in data.mixture if kind in EDIT_KINDS}
-        if config.mixture.get("edit", 0) > 0 and not sum(self._edits.values()):
-            raise ConfigError(
-                f"mixture.edit is above 0, but data recipe {config.data!r} draws no edits; set it to 0"
+                f"mixture.edit is above 0, but data recipe {config.data!r} draws nothing with input images; "
+                "set it to 0"
             )
         self.engine = CollageEngine(data, split="train")
         self.probes = CollageEngine(data, split="held_out") if data.held_out.fraction > 0 else self.engine
@@ -95,7 +94,9 @@ class VlmTask:
         texts = list(self.engine.corpus(self.config.num_corpus_texts, seed))
         for index in range(self.config.num_corpus_texts // 4):
             question = draw_question(
-                self.engine.sample(seed, index), self.engine.names, generator(seed, "question", index)
+                _unmarked(self.engine.sample(seed, index)),
+                self.engine.names,
+                generator(seed, "question", index),
             )
             texts += [question.text, f" {question.answer}", CAPTION_PROMPT]
         return build_mini_vlm(
@@ -114,10 +115,9 @@ class VlmTask:
         size, seed = self.training.batch_size, derive_seed(self.training.seed, "data")
         drawn = [self._conversation(seed, step * size + row) for row in part.rows(size)]
         talks = [talk for talk, _ in drawn]
-        pictures = [talk.image for talk in talks if talk.image is not None]
         return ConversationBatch(
-            images=torch.from_numpy(np.stack(pictures)) if pictures else torch.empty(0, dtype=torch.uint8),
-            image_counts=[int(talk.image is not None) for talk in talks],
+            images=[torch.from_numpy(image.copy()) for talk in talks for image in talk.images],
+            image_counts=[len(talk.images) for talk in talks],
             prompts=[talk.prompt for talk in talks],
             answers=[talk.answer for talk in talks],
             keys=[key for _, key in drawn],
@@ -145,9 +145,9 @@ class VlmTask:
             answers += self.encoder.answer(
                 [question.text for _, question in chunk],
                 [[Image.fromarray(image)] for image, _ in chunk],
-                max_new_tokens=6,
+                max_new_tokens=_MAX_ANSWER_TOKENS,
             )
-        right = [answer == question.answer for answer, (_, question) in zip(answers, asked, strict=True)]
+        right = [is_right(question, answer) for answer, (_, question) in zip(answers, asked, strict=True)]
         total = Counter(question.subject for _, question in asked)
         hits = Counter(question.subject for good, (_, question) in zip(right, asked, strict=True) if good)
         self._accuracy = {"answers_right": sum(right) / len(right)}
@@ -168,35 +168,51 @@ class VlmTask:
     def _conversation(self, seed: int, index: int) -> tuple[Conversation, str]:
         rng = generator(seed, "conversation", index)
         form = _weighted(self.config.mixture, rng)
-        sample = self.engine.sample(seed, index, _weighted(self._edits, rng) if form == "edit" else None)
+        sample = self.engine.sample(
+            seed, index, _weighted(self._with_images, rng) if form == "edit" else None
+        )
         description = str(sample.details["description"])
         if form == "caption":
-            return Conversation(sample.target, CAPTION_PROMPT, description), sample.key
+            return Conversation((sample.target,), CAPTION_PROMPT, description), sample.key
         if form == "question":
+            sample = _unmarked(sample)
             question = draw_question(sample, self.engine.names, rng)
-            return Conversation(sample.target, question.text, question.answer), sample.key
+            return Conversation((sample.target,), question.text, question.answer), sample.key
         if form == "edit":
-            return Conversation(sample.images[0], sample.instruction, description), sample.key
+            return Conversation(sample.images, sample.instruction, description), sample.key
         # The first word has nothing before it that could predict it.
-        head, _, rest = sample.instruction.partition(" ")
-        return Conversation(None, head if rest else "", rest or head), sample.key
+        head, _, rest = (sample.instruction or description).partition(" ")
+        return Conversation((), head if rest else "", rest or head), sample.key
 
     def _inputs(self, batch: ConversationBatch) -> dict[str, Tensor]:
-        if any(batch.image_counts):
-            pixel_values, grid = self.encoder.image_inputs(batch.images)
+        if batch.images:
+            pixel_values, grid = self._patches(batch.images)
             tokens = self.encoder.token_ids(batch.prompts, grid, batch.image_counts, batch.answers)
             inputs = {**tokens, "pixel_values": pixel_values, "image_grid_thw": grid}
         else:
             inputs = self.encoder.token_ids(batch.prompts, answers=batch.answers)
         return {name: value.to(self.encoder.device) for name, value in inputs.items()}
 
+    def _patches(self, images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        if len({image.shape for image in images}) == 1:
+            return self.encoder.image_inputs(torch.stack(list(images)))
+        parts = [self.encoder.image_inputs(image[None]) for image in images]
+        return torch.cat([patches for patches, _ in parts]), torch.cat([grid for _, grid in parts])
+
     def _probe_questions(self) -> list[tuple[np.ndarray, Question]]:
         seed = derive_seed(self.training.seed, "probe")
         samples = [self.probes.sample(seed, index) for index in range(self.config.num_probe_questions)]
         return [
             (sample.target, draw_question(sample, self.engine.names, generator(seed, "question", index)))
-            for index, sample in enumerate(samples)
+            for index, sample in enumerate(map(_unmarked, samples))
         ]
+
+
+def _unmarked(sample: TrainingSample) -> TrainingSample:
+    """The sample as questions may be asked of it: where marks were drawn on the target, image 1 stands in."""
+    if sample.kind not in (*PERCEPTION_KINDS, *COMBINED_KINDS):
+        return sample
+    return replace(sample, target=sample.images[0], objects=sample.image_objects[0], relations=())
 
 
 def _weighted(weights: Mapping[Any, float], rng: np.random.Generator) -> str:
