@@ -1,19 +1,23 @@
 """Collages as torch data sets, drawn when asked for: no disk, and about the cost of decoding stored ones.
 
-`CollageDataset` is for samplers (item i is sample i), `CollageStream` for training without end. Neither keeps
-anything on a disk, and both give the same samples for any number of workers.
+`CollageDataset` is for samplers (item i is sample i), `CollageSet` for those that must know shapes before
+pixels, `CollageStream` for training without end. None keeps anything on a disk, and all give the same samples
+for any number of workers.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from dreamomni.config import recipe_hash
 from dreamomni.data.collage.engine import CollageEngine, RejectedSampleError
+from dreamomni.data.sample_set import SampleShape
 from dreamomni.errors import DataError
 from dreamomni.tasks.sample import TrainingSample
 
@@ -49,6 +53,40 @@ class CollageDataset(Dataset[TrainingSample]):
         if not 0 <= index < self._length:
             raise IndexError(f"sample {index} of a data set of {self._length}")
         return self.engine.sample(self.seed, index, self.kind)
+
+
+class CollageSet(CollageDataset):
+    """The first samples of an engine and a seed as a `SampleSet`: shapes are told without drawing.
+
+    A sample that the recipe has no room for raises `RejectedSampleError` when it is read, at every time and
+    in every process alike; it has a shape like any other.
+
+    Args:
+        engine: Where samples come from.
+        seed: Seed of the data set.
+        length: How many samples it has.
+    """
+
+    def __init__(self, engine: CollageEngine, seed: int, length: int) -> None:
+        super().__init__(engine, seed, length)
+
+    def shape(self, index: int) -> SampleShape:
+        """Shape of sample `index`."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of a data set of {len(self)}")
+        return self.engine.shape(self.seed, index)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the content: recipe, assets, split, seed, and the number of samples."""
+        return {
+            "type": "collage",
+            "recipe": recipe_hash(self.engine.recipe),
+            "assets": self.engine.asset_digest,
+            "split": self.engine.split,
+            "seed": self.seed,
+            "num_samples": len(self),
+        }
 
 
 class CollageStream(IterableDataset[TrainingSample]):

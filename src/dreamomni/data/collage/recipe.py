@@ -1,5 +1,6 @@
 """What a collage data set is made of: one frozen recipe."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -46,6 +47,16 @@ DRAG_KINDS: tuple[str, ...] = get_args(DragKind)
 REFERENCE_KINDS: tuple[str, ...] = get_args(ReferenceKind)
 PERCEPTION_KINDS: tuple[str, ...] = get_args(PerceptionKind)
 COMBINED_KINDS: tuple[str, ...] = get_args(CombinedKind)
+
+TASK_OF_KIND: Mapping[str, str] = {
+    **dict.fromkeys(TEXT_TO_IMAGE_KINDS, "text_to_image"),
+    **dict.fromkeys((*EDIT_KINDS, *COMBINED_KINDS), "edit"),
+    **{kind: kind for kind in (*INPAINT_KINDS, *PERCEPTION_KINDS)},
+    **dict.fromkeys(DRAG_KINDS, "drag"),
+    **dict.fromkeys(("canny", "depth", "segmentation"), "control"),
+    "subject": "subject",
+}
+"""What a user would ask for to get a sample of a kind; the names are those of `tasks.request`."""
 BackgroundStyle = Literal["plain", "gradient", "stripes", "dots", "noise", "photo"]
 
 

@@ -12,6 +12,7 @@ from dreamomni.data.collage.held_out import count_combination
 from dreamomni.data.collage.labels import PREDICATES, read_labels
 from dreamomni.data.collage.layout import place_free, place_related
 from dreamomni.data.collage.plans import draw_names
+from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.render import Picture
 from dreamomni.data.collage.scene import Look, Placed, Scene, Thing, assets_of
 from dreamomni.data.collage.staging import draw_backdrop, side_of, spacing_of
@@ -82,7 +83,8 @@ class SubjectFamily:
     def draw(self, context: Context, slot: Slot) -> Draft | Rejected:
         """Make one attempt."""
         choices = slot.draws("things")
-        counts = _draw_counts(context, choices)
+        sizes = source_sizes(context.recipe, slot.path, slot.size)
+        counts = _draw_counts(context, len(sizes), choices)
         names = draw_names(context.world, context.split, sum(counts.subjects), choices)
         if names is None:
             return Rejected("no combination")
@@ -92,7 +94,9 @@ class SubjectFamily:
         for index, (num_things, num_subjects) in enumerate(zip(counts.things, counts.subjects, strict=True)):
             start = sum(counts.subjects[:index])
             mine = names[start : start + num_subjects]
-            source = _draw_source(context, slot, index, mine, companions, num_things, next_number)
+            source = _draw_source(
+                context, slot, index, sizes[index], mine, companions, num_things, next_number
+            )
             if isinstance(source, Rejected):
                 return source
             sources.append(source)
@@ -136,9 +140,28 @@ class SubjectFamily:
         )
 
 
-def _draw_counts(context: Context, draws: Draws) -> _Counts:
+def source_sizes(recipe: CollageRecipe, path: tuple[int, str, int], canvas: Size) -> tuple[Size, ...]:
+    """Size of every source image, image 1 first: those of the first attempt, in every attempt.
+
+    So they are known without drawing anything, and crowded samples do not end up with fewer sources.
+
+    Args:
+        recipe: Its `reference` decides.
+        path: Root of the streams of the sample.
+        canvas: Size of the target.
+    """
+    num_sources = Draws(*path, "things", 0).weighted(in_order(recipe.reference.num_sources))
+    sizes = recipe.reference.source_sizes or (canvas,)
+    return tuple(Draws(*path, _source_stream(index), 0).pick(sizes) for index in range(num_sources))
+
+
+def _source_stream(index: int) -> str:
+    return f"source {index + 1}"
+
+
+def _draw_counts(context: Context, num_sources: int, draws: Draws) -> _Counts:
     options = context.recipe.reference
-    num_sources = draws.weighted(in_order(options.num_sources))
+    draws.unit()  # the number of sources of this attempt, which is that of the first
     things = [draws.integer(*options.source_objects) for _ in range(num_sources)]
     wanted = [draws.chance(options.second_subject) for _ in range(num_sources)]
     subjects = [1] * num_sources
@@ -157,6 +180,7 @@ def _draw_source(
     context: Context,
     slot: Slot,
     index: int,
+    size: Size,
     subjects: Sequence[str],
     companions: Sequence[str],
     num_things: int,
@@ -164,9 +188,8 @@ def _draw_source(
 ) -> _Source | Rejected:
     """Draw one source image: its own background, its subjects, and things that stay behind."""
     options = context.recipe.reference
-    draws = slot.draws(f"source {index + 1}")
-    sizes = options.source_sizes or (slot.size,)
-    size = draws.pick(sizes)
+    draws = slot.draws(_source_stream(index))
+    draws.unit()  # the size in this attempt, which is that in the first
     background = draw_backdrop(context.recipe, context.world, draws)
     grounds = (background.colour, slot.background.colour)
     things: list[Thing] = []
