@@ -93,6 +93,7 @@ def save_model_folder(
     card: ModelCard,
     shift: float = 1.0,
     dtype: torch.dtype | None = None,
+    max_shard_size: str = "16MB",
 ) -> None:
     """Write a complete model folder; `model_index.json` comes last, so an unfinished folder is no model.
 
@@ -105,6 +106,7 @@ def save_model_folder(
         card: What the model can do.
         shift: Resolution shift of the sampling schedule.
         dtype: Store the weights in this dtype (the given modules stay as they are); None keeps theirs.
+        max_shard_size: Largest file of weights, in the words of diffusers; more is split over several files.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +114,7 @@ def save_model_folder(
     modules = {"transformer": transformer, "vae": vae, "text_encoder": text_encoder}
     for name, module in modules.items():
         stored = module if dtype is None else copy.deepcopy(module).to(dtype)
-        stored.save_pretrained(str(folder / name))  # type: ignore[operator]
+        stored.save_pretrained(str(folder / name), max_shard_size=max_shard_size)  # type: ignore[operator]
     processor.save_pretrained(str(folder / "processor"))
     FlowMatchEulerDiscreteScheduler(shift=shift).save_pretrained(str(folder / "scheduler"))
     write_json(folder / CARD_NAME, card.model_dump(mode="json"))
