@@ -1,0 +1,1 @@
+"""What a recipe will cost, worked out on the meta device before anything is spent."""
