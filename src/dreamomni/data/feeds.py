@@ -8,7 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dreamomni.config import StrictConfig
+from dreamomni.config import StrictConfig, load_recipe, validate
+from dreamomni.data.external.conventions import Field as ColumnField
+from dreamomni.data.external.conventions import Task
+from dreamomni.data.sample_set import SampleSet
 
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
@@ -58,14 +61,9 @@ class TablePart(StrictConfig):
     """Side of the square bucket in pixels."""
     multiple: Multiple = 16
     """What both sides of every bucket are multiples of."""
-    columns: dict[
-        Literal["target", "source", "images", "mask", "instruction", "caption", "task", "licence"], str
-    ] = {}
+    columns: dict[ColumnField, str | tuple[str, ...]] = {}
     """Columns by what they hold, where they have names of their own."""
-    task: (
-        Literal["text_to_image", "edit", "inpaint", "outpaint", "control", "subject", "segment", "detect"]
-        | None
-    ) = None
+    task: Task | None = None
     """What every row is; None lets its columns tell."""
     split: str | None = None
     """Split of a Hugging Face data set; None takes `train`, or the only one."""
@@ -78,3 +76,37 @@ class TablePart(StrictConfig):
 
 
 DataPart = Annotated[CollagePart | ShardsPart | TablePart, Field(discriminator="type")]
+
+
+def open_sample_set(part: CollagePart | ShardsPart | TablePart, seed: int) -> SampleSet:
+    """Open what a part names.
+
+    Args:
+        part: The part.
+        seed: Of collages; stored samples have none.
+
+    Raises:
+        ConfigError: There is no such recipe, or a library is missing.
+        DataError: There are no such files, or they cannot be used; the message names the file and the row.
+    """
+    # Each kind needs libraries that the others do without.
+    if isinstance(part, CollagePart):
+        from dreamomni.data.annotators import load_annotators
+        from dreamomni.data.collage.engine import CollageEngine
+        from dreamomni.data.collage.recipe import CollageRecipe
+        from dreamomni.data.dataset import CollageSet
+
+        recipe = load_recipe(part.recipe, CollageRecipe)
+        if part.size is not None:
+            tree = recipe.model_dump(mode="json", exclude={"size"}) | {"buckets": part.size}
+            recipe = validate(tree, CollageRecipe, origin=part.recipe)
+        engine = CollageEngine(recipe, annotators=load_annotators(recipe))
+        return CollageSet(engine, seed, part.num_samples)
+    if isinstance(part, ShardsPart):
+        from dreamomni.data.shards.shard_set import ShardSet
+
+        return ShardSet(part.path, part.num_samples)
+    from dreamomni.data.external.table import TableSet
+
+    options = part.model_dump(exclude={"type", "path", "weight"})
+    return TableSet(part.path, **options)

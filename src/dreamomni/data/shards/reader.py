@@ -75,6 +75,16 @@ class ShardFolder:
             IndexError: There is no such position.
             DataError: The sample or its table is damaged, or pyarrow is missing.
         """
+        name, members = self.members(position)
+        return decode_sample(members, name)
+
+    def members(self, position: int) -> tuple[str, dict[str, bytes]]:
+        """Name and members of the sample at a position, as they are in the tar.
+
+        Raises:
+            IndexError: There is no such position.
+            DataError: The tar or its table is damaged, or pyarrow is missing.
+        """
         if not 0 <= position < len(self):
             raise IndexError(f"sample {position} of {len(self)} in {self.folder}")
         shard = bisect_right(self._ends, position)
@@ -83,8 +93,8 @@ class ShardFolder:
         with _open(path) as file:
             file.seek(offset)
             content = file.read(size)
-        for name, members in _group(tar.iterate_members(io.BytesIO(content), str(path)), path):
-            return decode_sample(members, name)
+        for found in _group(tar.iterate_members(io.BytesIO(content), str(path)), path):
+            return found
         raise DataError(f"{path} has no sample at byte {offset}, where its table says one is")
 
     def __iter__(self) -> Iterator[TrainingSample]:

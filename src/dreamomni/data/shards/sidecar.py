@@ -97,9 +97,23 @@ def read_places(path: Path) -> list[tuple[int, int, int]]:
         ConfigError: pyarrow is not installed.
         DataError: The table is missing or damaged.
     """
+    table = _read(path, ["index", "offset", "size"])
+    return list(zip(*(table[name].to_pylist() for name in ("index", "offset", "size")), strict=True))
+
+
+def read_shapes(path: Path) -> list[dict[str, Any]]:
+    """Return index, task, kind, width, height and num_images of every sample of a tar, in order.
+
+    Raises:
+        ConfigError: pyarrow is not installed.
+        DataError: The table is missing or damaged.
+    """
+    return list(_read(path, ["index", "task", "kind", "width", "height", "num_images"]).to_pylist())
+
+
+def _read(path: Path, columns: list[str]) -> "pa.Table":
     pa = require_pyarrow()
     try:
-        table = pa.parquet.read_table(path, columns=["index", "offset", "size"])
+        return pa.parquet.read_table(path, columns=columns)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    return list(zip(*(table[name].to_pylist() for name in ("index", "offset", "size")), strict=True))
