@@ -8,6 +8,10 @@ class DreamOmniError(Exception):
     """Base of everything raised on purpose. The command line prints the message and ends with `exit_code`."""
 
     exit_code = 2
+    agreed = False
+    """Set where all processes of a run raise this error together."""
+    told_elsewhere = False
+    """Set where another of them prints it."""
 
 
 class ConfigError(DreamOmniError):
@@ -32,6 +36,10 @@ class ModelError(DreamOmniError):
 
 class TrainingError(DreamOmniError):
     """A training run that cannot go on: its loss is not finite, or another trainer uses its folder."""
+
+
+class ProcessLostError(TrainingError):
+    """Another process of a training run has ended, so this one cannot go on."""
 
 
 class OutputError(DreamOmniError):

@@ -17,14 +17,17 @@ from dreamomni.training.trainer import TrainOutcome, train
 
 
 class ToyNet(nn.Module):
-    """A numbered stack of linear layers for Muon, a channels-last convolution, dropout, buffers."""
+    """A numbered stack of linear layers for Muon, a channels-last convolution, dropout, buffers.
 
-    def __init__(self) -> None:
+    With `separable` no sample feels the others of its batch, and nothing is dropped.
+    """
+
+    def __init__(self, *, separable: bool = False) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 4, 3, padding=1)
-        self.norm = nn.BatchNorm2d(4)
+        self.norm = nn.GroupNorm(2, 4) if separable else nn.BatchNorm2d(4)
         self.blocks = nn.ModuleList([nn.Linear(4, 6), nn.Linear(6, 4)])
-        self.dropout = nn.Dropout(0.2)
+        self.dropout = nn.Dropout(0.0 if separable else 0.2)
         self.last = nn.Linear(4, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -37,37 +40,57 @@ class ToyNet(nn.Module):
 class ToyTask:
     """Predict the mirrored picture from a noisy one."""
 
-    def __init__(self, training: TrainingConfig, *, seconds_per_step: float = 0.0) -> None:
+    def __init__(
+        self,
+        training: TrainingConfig,
+        *,
+        seconds_per_step: float = 0.0,
+        separable: bool = False,
+        masked: bool = False,
+    ) -> None:
         self.training = training
         self.seconds_per_step = seconds_per_step
+        self.separable, self.masked = separable, masked
+        self.bad_part: int | None = None
         self.nan_at: int | None = None
         self.inf_gradient_at: int | None = None
         self.bad_batch_at: int | None = None
 
     def prepare(self, run_dir: Path) -> None:
-        self.net = ToyNet().to(memory_format=torch.channels_last)
+        self.net = ToyNet(separable=self.separable).to(memory_format=torch.channels_last)
 
     def modules(self) -> dict[str, nn.Module]:
         return {"net": self.net}
 
+    def blocks(self) -> list[nn.Module]:
+        return list(self.net.blocks)
+
     def batch(self, step: int, part: Part = WHOLE) -> dict[str, object]:
-        if step == self.bad_batch_at:
+        hit = self.bad_part is None or part.number == self.bad_part
+        if step == self.bad_batch_at and hit:
             raise DataError(f"the batch of step {step} is made of nothing")
         draws = generator(derive_seed(self.training.seed, "toy"), step)
         pixels = draws.normal(size=(self.training.batch_size, 3, 4, 4)).astype(np.float32)
-        return {"pixels": torch.from_numpy(pixels), "keys": [f"toy-{step}"], "step": step}
+        rows = part.rows(len(pixels))
+        keys = [f"toy-{step}"] if part == WHOLE else [f"toy-{step}-{row}" for row in rows]
+        mine = torch.from_numpy(pixels[rows.start : rows.stop])
+        return {"pixels": mine, "keys": keys, "step": step, "part": part, "hit": hit}
 
     def loss(self, batch: dict[str, object], generator: torch.Generator) -> StepOutput:
         time.sleep(self.seconds_per_step)
         pixels, step = batch["pixels"], batch["step"]
-        noisy = pixels + 0.1 * torch.randn(pixels.shape, generator=generator)
-        loss = (self.net(noisy).float() - pixels.flip(-1)).square().mean()
-        if step == self.nan_at:
+        noisy = pixels + 0.1 * batch["part"].randn(pixels.shape, generator)
+        errors = (self.net(noisy).float() - pixels.flip(-1)).square()
+        # Parts then have means over different numbers of pixels.
+        counted = pixels > 0.5 if self.masked else torch.ones_like(pixels, dtype=torch.bool)
+        loss = errors[counted].mean() if self.masked else errors.mean()
+        weight = float(counted.sum()) if self.masked else 1.0
+        if step == self.nan_at and batch["hit"]:
             loss = loss * float("nan")
-        if step == self.inf_gradient_at:
+        if step == self.inf_gradient_at and batch["hit"]:
             # The root of zero: a finite value with an infinite slope.
             loss = loss + (self.net.last.bias.sum() * 0).abs().sqrt()
-        return StepOutput(loss, {"doubled": loss.detach() * 2}, batch["keys"])
+        return StepOutput(loss, {"doubled": loss.detach() * 2}, batch["keys"], weight)
 
     def sample_grid(self, step: int) -> Image.Image:
         torch.rand(3)  # a picture may draw from the global stream; training must not feel it

@@ -13,7 +13,7 @@ import torch
 
 from dreamomni import storage
 from dreamomni.errors import CheckpointError, OutputError
-from dreamomni.training import checkpoint
+from dreamomni.training import checkpoint, tensor_files
 from dreamomni.training.checkpoint import Checkpoint, copy_into, find, load_latest, save
 
 
@@ -116,19 +116,19 @@ def test_a_full_disk_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
 ) -> None:
     save(tmp_path, made(1), keep=2)
-    real_save_file, real_write_json = checkpoint.save_file, storage.write_json
+    real_save_file, real_write_json = tensor_files.save_file, storage.write_json
 
     def full(path: Path) -> None:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def save_file(tensors: dict[str, torch.Tensor], path: Path) -> None:
-        full(path) if path.stem == full_at else real_save_file(tensors, path)
+    def save_file(tensors: dict[str, torch.Tensor], path: Path, **options: object) -> None:
+        full(path) if path.stem == full_at else real_save_file(tensors, path, **options)
 
     def write_json(path: Path, value: object) -> None:
         full(path) if path.name == full_at else real_write_json(path, value)
 
-    monkeypatch.setattr(checkpoint, "save_file", save_file)
+    monkeypatch.setattr(tensor_files, "save_file", save_file)
     monkeypatch.setattr(storage, "write_json", write_json)
     with pytest.raises(OutputError, match="no space left on device; the earlier checkpoints are intact"):
         save(tmp_path, made(2), keep=2)

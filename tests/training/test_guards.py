@@ -14,6 +14,7 @@ from toy_training import ToyTask, run_toy, toy_recipe
 from dreamomni.errors import ConfigError, DataError, OutputError, TrainingError
 from dreamomni.training.loader import iterate_batches
 from dreamomni.training.optim import Optimizers
+from dreamomni.training.task import WHOLE, Part
 from dreamomni.training.trainer import train
 
 
@@ -46,10 +47,10 @@ def test_a_batch_that_cannot_be_made_says_why(tmp_path: Path, num_workers: int) 
 
 def test_a_killed_worker_is_an_error_and_no_hang(tmp_path: Path) -> None:
     class Deadly(ToyTask):
-        def batch(self, step: int) -> dict[str, object]:
+        def batch(self, step: int, part: Part = WHOLE) -> dict[str, object]:
             if step == 9:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().batch(step)
+            return super().batch(step, part)
 
     recipe = toy_recipe(num_workers=1)
     with pytest.raises(DataError, match="a data worker died before the batch of step"):

@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = args.run(args)
         sys.stdout.flush()
     except DreamOmniError as error:
-        print(f"dreamomni: error: {' '.join(str(error).split())}", file=sys.stderr)
+        if not error.told_elsewhere:
+            print(f"dreamomni: error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("\ndreamomni: interrupted; nothing half-written was left behind", file=sys.stderr)
@@ -70,7 +71,8 @@ def _messages() -> Iterator[None]:
     logger = logging.getLogger("dreamomni")
     level = logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    # Of the processes that a launcher starts for one training run, the first speaks for all.
+    logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR)
     try:
         yield
     finally:

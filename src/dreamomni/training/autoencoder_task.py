@@ -58,6 +58,12 @@ class AutoencoderTask:
         """The whole autoencoder."""
         return {"vae": self.autoencoder.model}
 
+    def blocks(self) -> list[nn.Module]:
+        """Every resolution of the encoder and of the decoder."""
+        encoder, decoder = self.autoencoder.model.encoder, self.autoencoder.model.decoder
+        found = [*encoder.down_blocks, encoder.mid_block, decoder.mid_block, *decoder.up_blocks]
+        return [block for block in found if any(p.requires_grad for p in block.parameters())]
+
     def batch(self, step: int, part: Part = WHOLE) -> ImageBatch:
         """Pictures of the samples from `step * batch_size` on."""
         rows = part.rows(self.training.batch_size)

@@ -2,23 +2,28 @@
 
 `checkpoints/step-00000500/` holds modules, ema and optimizer as safetensors, state.json, and a manifest with
 the hash of each, written last. The folder gets its name when everything is on disk; `latest` follows it.
+Where tensors are sharded, every process writes and hashes a file of its own rows, and the main one the
+manifest. Any number of processes can read what any number has written.
 """
 
 import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from dreamomni import storage
 from dreamomni.errors import CheckpointError, OutputError
+from dreamomni.training.processes import ALONE, World
+from dreamomni.training.tensor_files import SavedTensors, copy_rows, file_name, spec_of, write
 
 log = logging.getLogger(__name__)
 
@@ -45,42 +50,67 @@ class Checkpoint:
     state: Mapping[str, Any]
 
 
-def save(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Write a checkpoint below `folder`, then drop all but the newest `keep`.
+def save(folder: Path, checkpoint: Checkpoint, *, keep: int, world: World = ALONE) -> Path:
+    """Write a checkpoint below `folder`, then drop all but the newest `keep`. All processes must call it.
 
     Raises:
         OutputError: it cannot be written (a full disk, for example); the earlier ones are untouched.
+        ProcessLostError: another process has ended meanwhile; the earlier ones are untouched.
     """
     final = folder / f"{_PREFIX}{checkpoint.step:08d}"
-    part = folder / f".{final.name}.{os.getpid()}.part"
+    part = world.gather(folder / f".{final.name}.{os.getpid()}.part")[0]
+    tensors = (checkpoint.modules, checkpoint.ema, checkpoint.optimizer)
+    sharded = any(isinstance(value, DTensor) for some in tensors for value in some.values())
     try:
-        _remove_leftovers(folder)
-        part.mkdir(parents=True)
-        for name, tensors in zip(
-            _PARTS, (checkpoint.modules, checkpoint.ema, checkpoint.optimizer), strict=True
-        ):
-            save_file(
-                {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-                part / f"{name}.safetensors",
-            )
-            storage.sync(part / f"{name}.safetensors")
-        storage.write_json(part / "state.json", {"step": checkpoint.step, **checkpoint.state})
-        storage.write_manifest(part, {"kind": "checkpoint", "step": checkpoint.step})
-        storage.sync(part)
-        if final.exists():  # a damaged one of the same step, which the run has just passed again
-            final.rename(folder / f".{final.name}.{os.getpid()}.old")
-        part.rename(final)
-        storage.sync(folder)
-        storage.write_text(folder / "latest", final.name + "\n")
+        with world.together(), _explained(folder, checkpoint.step):
+            if world.is_main:
+                _remove_leftovers(folder)
+                part.mkdir(parents=True)
+        written = {}
+        with world.together(), _explained(folder, checkpoint.step):
+            for name, some in zip(_PARTS, tensors, strict=True):
+                if sharded or world.is_main:
+                    path = part / file_name(name, world.rank, world.size if sharded else 1)
+                    write(some, path, with_whole=world.is_main)
+                    storage.sync(path)
+                    written[path.name] = storage.describe_file(path)
+        known = {name: entry for entries in world.gather(written) for name, entry in entries.items()}
+        with world.together(), _explained(folder, checkpoint.step):
+            if world.is_main:
+                _finish(folder, part, final, checkpoint, known)
+    except OutputError:
+        if world.is_main:
+            shutil.rmtree(part, ignore_errors=True)
+        raise
+    if world.is_main:
+        _prune(folder, keep)
+    return final
+
+
+def _finish(
+    folder: Path, part: Path, final: Path, checkpoint: Checkpoint, known: Mapping[str, dict[str, Any]]
+) -> None:
+    """Make a checkpoint of the files in `part`."""
+    storage.write_json(part / "state.json", {"step": checkpoint.step, **checkpoint.state})
+    storage.write_manifest(part, {"kind": "checkpoint", "step": checkpoint.step}, known)
+    storage.sync(part)
+    if final.exists():  # a damaged one of the same step, which the run has just passed again
+        final.rename(folder / f".{final.name}.{os.getpid()}.old")
+    part.rename(final)
+    storage.sync(folder)
+    storage.write_text(folder / "latest", final.name + "\n")
+
+
+@contextmanager
+def _explained(folder: Path, step: int) -> Iterator[None]:
+    try:
+        yield
     except (OSError, SafetensorError, OutputError) as error:
-        shutil.rmtree(part, ignore_errors=True)
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise OutputError(
-            f"cannot save the checkpoint of step {checkpoint.step} in {folder}: {reason.lower()}; "
+            f"cannot save the checkpoint of step {step} in {folder}: {reason.lower()}; "
             f"the earlier checkpoints are intact, so make room and resume"
         ) from error
-    _prune(folder, keep)
-    return final
 
 
 def find(folder: Path) -> list[Path]:
@@ -95,18 +125,31 @@ def find(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name[len(_PREFIX) :]), reverse=True)
 
 
-def load_latest(folder: Path) -> Checkpoint | None:
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """State of the newest checkpoint whose state.json can be read, without checking its files, or None."""
+    for path in find(folder):
+        try:
+            state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(state, dict):
+            return state
+    return None
+
+
+def load_latest(folder: Path, world: World = ALONE) -> Checkpoint | None:
     """The newest checkpoint whose files match their hashes, or None when there is none at all.
 
-    A damaged one is passed over with a warning.
+    A damaged one is passed over with a warning. All processes must call it, and get the same one.
 
     Raises:
         CheckpointError: there are checkpoints, but every one is damaged.
     """
-    candidates = find(folder)
+    candidates: list[Path] = world.gather(find(folder))[0]
     for path in candidates:
         try:
-            return load(path)
+            with world.together():
+                return load(path, world)
         except CheckpointError as error:
             log.warning("WARNING: %s; falling back to the checkpoint before it", error)
     if candidates:
@@ -116,15 +159,17 @@ def load_latest(folder: Path) -> Checkpoint | None:
     return None
 
 
-def load(path: Path) -> Checkpoint:
-    """Read one checkpoint folder after checking every hash.
+def load(path: Path, world: World = ALONE) -> Checkpoint:
+    """Open one checkpoint folder after checking every hash; several processes share the hashing.
+
+    Tensors are read when they are asked for. The files stay open, so the folder may be removed meanwhile.
 
     Raises:
         CheckpointError: a file is missing or damaged; the message names it.
     """
-    storage.verify_manifest(path)
+    storage.verify_manifest(path, share=(world.rank, world.size))
     try:
-        modules, ema, optimizer = (load_file(path / f"{name}.safetensors") for name in _PARTS)
+        modules, ema, optimizer = (SavedTensors(path, name) for name in _PARTS)
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         return Checkpoint(step=state.pop("step"), modules=modules, ema=ema, optimizer=optimizer, state=state)
     except (OSError, SafetensorError, ValueError, KeyError) as error:
@@ -143,14 +188,14 @@ def copy_into(targets: Mapping[str, Tensor], saved: Mapping[str, Tensor], what: 
             f"the saved {what} do not fit this model: {_some(missing)} missing, {_some(extra)} unexpected"
         )
     for name, target in targets.items():
-        found = saved[name]
-        if found.shape != target.shape or found.dtype != target.dtype:
+        shape, dtype = spec_of(saved, name)
+        if shape != target.shape or dtype != target.dtype:
             raise CheckpointError(
-                f"the saved {what} do not fit this model: {name} is {tuple(found.shape)} {found.dtype}, "
+                f"the saved {what} do not fit this model: {name} is {tuple(shape)} {dtype}, "
                 f"expected {tuple(target.shape)} {target.dtype}"
             )
     for name, target in targets.items():
-        target.detach().copy_(saved[name])
+        copy_rows(target, saved, name)
 
 
 def _some(names: list[str]) -> str:

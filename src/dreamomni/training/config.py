@@ -44,9 +44,19 @@ class TrainingConfig(StrictConfig):
     max_steps: int = Field(gt=0)
     """Optimizer steps."""
     batch_size: int = Field(gt=0)
-    """Samples per optimizer step."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """`muon` steps the 2-D weights of linear layers inside numbered stacks (blocks); AdamW keeps the rest."""
+    """Samples per optimizer step, over all processes and accumulation steps."""
+    gradient_accumulation_steps: int = Field(1, gt=0)
+    """Parts of the batch that a process takes one after another, to save memory; the loss stays the same."""
+    parallel: Literal["none", "ddp", "fsdp"] = "ddp"
+    """With several processes: `ddp` keeps all weights in each, `fsdp` shards weights, gradients and state."""
+    activation_checkpointing: bool = False
+    """Blocks keep their inputs alone and are computed again in the backward pass: less memory, a third more
+    arithmetic."""
+    compile: bool = False
+    """torch.compile, block by block."""
+    optimizer: Literal["adamw", "muon", "adamw8bit"] = "adamw"
+    """`muon` steps the 2-D weights of linear layers inside numbered stacks (blocks); AdamW keeps the rest.
+    `adamw8bit` keeps the moments in 8 bits (bitsandbytes, CUDA)."""
     muon_exclude: tuple[str, ...] = ()
     """Glob patterns of parameter names that stay with AdamW although they look like hidden matrices."""
     learning_rate: float = Field(1e-3, gt=0)
@@ -80,6 +90,11 @@ class TrainingConfig(StrictConfig):
             )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas {self.betas} must lie in [0, 1)")
+        if self.batch_size % self.gradient_accumulation_steps:
+            raise ValueError(
+                f"batch_size {self.batch_size} does not divide by gradient_accumulation_steps "
+                f"{self.gradient_accumulation_steps}; make it a multiple"
+            )
         return self
 
 
@@ -206,7 +221,7 @@ def identity(recipe: TrainRecipe) -> dict[str, Any]:
 
 
 def check_same_run(state: Mapping[str, Any], recipe: TrainRecipe) -> None:
-    """Compare a checkpoint's state with the recipe that wants to resume it.
+    """Compare a checkpoint's state with the recipe that wants to resume it. Nothing is read but the state.
 
     Raises:
         CheckpointError: the task, the data or a fixed setting differs; the message shows what.
@@ -217,7 +232,17 @@ def check_same_run(state: Mapping[str, Any], recipe: TrainRecipe) -> None:
             f"the checkpoint belongs to another recipe: {'; '.join(differences[:5])}"
             f"{' and more' if len(differences) > 5 else ''}; restore these values, or use another run folder"
         )
-    for change in _differences(state.get("training"), recipe.training.model_dump(mode="json"), "training"):
+
+
+def warn_of_changes(state: Mapping[str, Any], recipe: TrainRecipe) -> None:
+    """Say what else a resumed recipe changes: lengths, rates, cadences, how processes share the step."""
+    saved, now = state.get("training"), recipe.training.model_dump(mode="json")
+    if isinstance(saved, Mapping):  # a setting that is younger than the checkpoint had its default then
+        defaults = {
+            name: field.default for name, field in TrainingConfig.model_fields.items() if name not in saved
+        }
+        saved = {**saved, **{name: now[name] for name, value in defaults.items() if now[name] == value}}
+    for change in _differences(saved, now, "training"):
         log.warning("changed since the checkpoint: %s", change)
 
 

@@ -29,6 +29,7 @@ from dreamomni.flow.solvers import sample_euler
 from dreamomni.flow.timesteps import draw_sigmas
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.folder import ModelCard, save_model_folder
+from dreamomni.models.layers import DiTBlock, ResidualConvBlock
 from dreamomni.models.presets import build_transformer, load_transformer
 from dreamomni.models.vlm import VLMEncoder
 from dreamomni.seeding import derive_seed, generator
@@ -118,6 +119,13 @@ class DitTask:
         if self.config.text_encoder_mode == "joint":
             trained["text_encoder"] = self.encoder.model
         return trained
+
+    def blocks(self) -> list[nn.Module]:
+        """Convolution blocks and DiT blocks, and the layers of the VLM that learn along."""
+        kinds = (DiTBlock, ResidualConvBlock)
+        language = self.encoder.model.model.language_model
+        found = list(language.layers[:-1]) if self.config.text_encoder_mode == "joint" else []
+        return [*found, *(module for module in self.transformer.modules() if isinstance(module, kinds))]
 
     def batch(self, step: int, part: Part = WHOLE) -> DitBatch:
         """Samples of one group, with words and images dropped for guidance."""

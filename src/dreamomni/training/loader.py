@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from dreamomni.errors import DataError, DreamOmniError
-from dreamomni.training.task import TrainingTask
+from dreamomni.training.task import WHOLE, Part, TrainingTask
 
 _PREFETCH_PER_WORKER = 4
 _PR_SET_PDEATHSIG = 1
@@ -32,36 +32,58 @@ class _Steps(Dataset[Any]):
     def __init__(self, task: TrainingTask) -> None:
         self.task = task
 
-    def __getitem__(self, step: int) -> Any:
+    def __getitem__(self, at: tuple[int, Part]) -> Any:
         try:
-            return self.task.batch(step)
+            return self.task.batch(*at)
         except DreamOmniError as error:
             return _Failed(type(error), str(error))
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Which parts come when; a run may have no end, so it is never spelt out."""
+
+    steps: range
+    parts: Sequence[Part]
+
+    def __iter__(self) -> Iterator[tuple[int, Part]]:
+        return ((step, part) for step in self.steps for part in self.parts)
+
+    def __len__(self) -> int:
+        return len(self.steps) * len(self.parts)
+
+
 def iterate_batches(
-    task: TrainingTask, start: int, stop: int, num_workers: int, lock: int
+    task: TrainingTask,
+    start: int,
+    stop: int,
+    num_workers: int,
+    lock: int | None,
+    parts: Sequence[Part] = (WHOLE,),
 ) -> Generator[Any, None, None]:
-    """Yield the batches of steps `start` to `stop - 1`.
+    """Yield the batches of steps `start` to `stop - 1`: `parts` of the first, then of the next.
 
     Args:
         task: makes the batches.
         start: first step.
         stop: one past the last step.
         num_workers: processes; 0 makes the batches here.
-        lock: descriptor of the run lock, which workers give up, so that it falls with the trainer alone.
+        lock: descriptor of the run lock, which workers give up, so that it falls with the trainer alone; None
+            where another process holds it.
+        parts: what this process takes of every step.
 
     Raises:
         DataError: a worker process died, or a batch cannot be made.
     """
+    wanted = _Order(range(start, stop), parts)
     if num_workers == 0 or start >= stop:
-        yield from (task.batch(step) for step in range(start, stop))
+        yield from (task.batch(step, part) for step, part in wanted)
         return
     methods = multiprocessing.get_all_start_methods()
     loader: DataLoader[Any] = DataLoader(
         _Steps(task),
         batch_size=None,
-        sampler=range(start, stop),
+        sampler=wanted,
         num_workers=num_workers,
         prefetch_factor=_PREFETCH_PER_WORKER,
         worker_init_fn=_WorkerInit(os.getpid(), lock),
@@ -74,7 +96,7 @@ def iterate_batches(
     batches = iter(loader)
     signal.signal(signal.SIGCHLD, before)
     try:
-        for step in range(start, stop):
+        for step, _ in wanted:
             batch = _next(batches)
             if isinstance(batch, _Died):
                 raise DataError(
@@ -111,7 +133,7 @@ class _WorkerInit:
     """Signals belong to the trainer: workers ignore them, and end with it even when it is killed."""
 
     parent: int
-    lock: int
+    lock: int | None
 
     def __call__(self, worker: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -120,6 +142,7 @@ class _WorkerInit:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != self.parent:
                 os._exit(1)
-        os.close(self.lock)
+        if self.lock is not None:
+            os.close(self.lock)
         torch.set_num_threads(1)
         cv2.setNumThreads(0)  # its thread pool does not survive a fork

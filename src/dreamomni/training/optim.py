@@ -1,8 +1,10 @@
 """Learning rate and optimizers whose state is plain named tensors. No files."""
 
 import fnmatch
+import importlib
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from dreamomni.errors import CheckpointError, ConfigError
 from dreamomni.training.config import CosineDecay, TrainingConfig, WsdDecay
 from dreamomni.training.muon import Muon
 from dreamomni.training.task import named_parameters
+from dreamomni.training.tensor_files import copy_rows, spec_of
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
@@ -48,6 +51,12 @@ def muon_names(modules: Mapping[str, nn.Module], exclude: tuple[str, ...] = ()) 
     return names
 
 
+_QUANTISED = ("absmax1", "absmax2", "qmap1", "qmap2")
+"""Slots of 8-bit moments that are not shaped like their parameter: scales of blocks, and the code book."""
+_FUSED = ("cpu", "cuda", "mps", "xpu")
+"""Devices with a fused AdamW."""
+
+
 class Optimizers:
     """AdamW, and Muon for hidden matrices when asked for, behind one `step`.
 
@@ -69,14 +78,7 @@ class Optimizers:
         ]
         self._optimizers: list[torch.optim.Optimizer] = []
         if rest:
-            self._optimizers.append(
-                torch.optim.AdamW(
-                    [group for group in groups if group["params"]],
-                    lr=config.learning_rate,
-                    betas=config.betas,
-                    fused=True,
-                )
-            )
+            self._optimizers.append(_adamw([group for group in groups if group["params"]], config))
         if hidden:
             self._optimizers.append(
                 Muon(
@@ -105,7 +107,8 @@ class Optimizers:
             for optimizer in self._optimizers:
                 if parameter in optimizer.state:
                     for slot, value in optimizer.state[parameter].items():
-                        tensors[f"{name}/{slot}"] = value
+                        # The 8-bit optimizer counts its steps in Python.
+                        tensors[f"{name}/{slot}"] = torch.tensor(value) if isinstance(value, int) else value
         return tensors
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -117,17 +120,59 @@ class Optimizers:
         owner = {
             id(p): opt for opt in self._optimizers for group in opt.param_groups for p in group["params"]
         }
-        for key, value in tensors.items():
+        for key in tensors:
             name, _, slot = key.rpartition("/")
             if name not in self.parameters:
                 raise CheckpointError(f"optimizer state {key!r} belongs to no parameter of this model")
             parameter = self.parameters[name]
-            if value.ndim and value.shape != parameter.shape:
+            state = owner[id(parameter)].state[parameter]
+            shape, dtype = spec_of(tensors, key)
+            if not shape:
+                number = tensors[key].clone()
+                state[slot] = int(number) if dtype == torch.int64 else number.to(parameter.device)
+            elif slot in _QUANTISED:
+                state[slot] = tensors[key].to(parameter.device, copy=True)
+            elif shape == parameter.shape:
+                # In the memory layout of its parameter: fused kernels walk both by storage order.
+                state[slot] = torch.empty_like(parameter, dtype=dtype).requires_grad_(False)
+                copy_rows(state[slot], tensors, key)
+            else:
                 raise CheckpointError(
-                    f"optimizer state {key!r} has shape {tuple(value.shape)}, "
+                    f"optimizer state {key!r} has shape {tuple(shape)}, "
                     f"but the parameter {tuple(parameter.shape)}"
                 )
-            # State must have the memory layout of its parameter: fused kernels walk both by storage order.
-            state = torch.empty_like(parameter, dtype=value.dtype) if value.ndim else value.clone()
-            state.requires_grad_(False).copy_(value)
-            owner[id(parameter)].state[parameter][slot] = state
+
+
+def check_optimizer(config: TrainingConfig, device: torch.device) -> None:
+    """Refuse an optimizer that cannot run here, before anything is spent.
+
+    Raises:
+        ConfigError: it needs a GPU, or a library that is not installed.
+    """
+    if config.optimizer != "adamw8bit":
+        return
+    if device.type != "cuda":
+        raise ConfigError(f"optimizer adamw8bit needs a CUDA device, and this is {device.type}; say adamw")
+    _eight_bit_class()
+
+
+def _adamw(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
+    device = groups[0]["params"][0].device
+    if config.optimizer == "adamw8bit":
+        check_optimizer(config, device)
+        eight_bit: torch.optim.Optimizer = _eight_bit_class()(
+            groups, lr=config.learning_rate, betas=config.betas
+        )
+        return eight_bit
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, betas=config.betas, fused=device.type in _FUSED or None
+    )
+
+
+def _eight_bit_class() -> Any:
+    try:
+        return importlib.import_module("bitsandbytes.optim").AdamW8bit
+    except ImportError as error:
+        raise ConfigError(
+            f"optimizer adamw8bit needs bitsandbytes ({error}); pip install bitsandbytes, or say adamw"
+        ) from None

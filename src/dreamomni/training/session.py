@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from dreamomni.errors import OutputError, TrainingError
+from dreamomni.training.processes import World
 
 
 @contextmanager
@@ -49,9 +50,19 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._asked = False
 
     def __bool__(self) -> bool:
         return self.signal is not None
+
+    def agree(self, world: World) -> bool:
+        """Whether to stop now: a signal to any process is one to all. All must ask after the same step."""
+        own = self.signal
+        if world.size > 1:
+            terms, interrupts = world.sums([own == signal.SIGTERM, own == signal.SIGINT])
+            own = signal.SIGINT if interrupts else signal.SIGTERM if terms else None
+            self.signal = own or self.signal
+        return own is not None
 
     @property
     def exit_code(self) -> int:
@@ -69,9 +80,11 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self._asked:
             os._exit(128 + number)
-        self.signal = signal.Signals(number)
+        self._asked = True
+        if self.signal is None:
+            self.signal = signal.Signals(number)
 
 
 class LossGuard:

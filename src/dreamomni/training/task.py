@@ -81,11 +81,22 @@ class TrainingTask(Protocol):
     """A thing that can be trained. The trainer calls `prepare` first, then `modules`, then steps."""
 
     def prepare(self, run_dir: Path) -> None:
-        """Build caches and place the modules on their device; may take long, and can be interrupted."""
+        """Build caches and place the modules on their device; may take long, and can be interrupted.
+
+        All processes of a run call it at once: what only one may write, or what they can share, goes by
+        `processes.current()`.
+        """
         ...
 
     def modules(self) -> dict[str, nn.Module]:
         """Trained modules in a fixed order: what is checkpointed and averaged, frozen parameters aside."""
+        ...
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """Repeated modules inside `modules`, called as modules, in the order in which they compute.
+
+        What is checkpointed, compiled and sharded one by one; none is an answer.
+        """
         ...
 
     def batch(self, step: int, part: Part = WHOLE) -> Any:

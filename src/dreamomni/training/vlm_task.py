@@ -25,6 +25,7 @@ from dreamomni.models.processor import IGNORED_LABEL
 from dreamomni.models.vlm import VLMEncoder, build_mini_vlm
 from dreamomni.seeding import derive_seed, generator
 from dreamomni.tasks.sample import TrainingSample
+from dreamomni.training import processes
 from dreamomni.training.config import TrainingConfig, VlmTaskConfig
 from dreamomni.training.pictures import text_sheet
 from dreamomni.training.questions import CAPTION_PROMPT, Question, draw_question, is_right
@@ -75,15 +76,16 @@ class VlmTask:
 
     def prepare(self, run_dir: Path) -> None:
         """Build the network and its tokenizer, or read them back: a resumed run must not make others."""
-        start = run_dir / "cache" / "vlm"
-        if not (start / storage.MANIFEST_NAME).exists():
-            if self.config.init_from is not None:
-                encoder = VLMEncoder.from_pretrained(self.config.init_from)
-            else:
-                encoder = self.build()
-            start.mkdir(parents=True, exist_ok=True)
-            encoder.save_pretrained(start)
-            storage.write_manifest(start, {"kind": "initial-vlm"})
+        start, world = run_dir / "cache" / "vlm", processes.current()
+        with world.together():
+            if world.is_main and not (start / storage.MANIFEST_NAME).exists():
+                if self.config.init_from is not None:
+                    encoder = VLMEncoder.from_pretrained(self.config.init_from)
+                else:
+                    encoder = self.build()
+                start.mkdir(parents=True, exist_ok=True)
+                encoder.save_pretrained(start)
+                storage.write_manifest(start, {"kind": "initial-vlm"})
         storage.verify_manifest(start)
         self.encoder = VLMEncoder.from_pretrained(start)
         self.encoder.model.to(runtime.pick_device(self.training.device))
@@ -109,6 +111,11 @@ class VlmTask:
     def modules(self) -> dict[str, nn.Module]:
         """The whole network, language head included."""
         return {"vlm": self.encoder.model}
+
+    def blocks(self) -> list[nn.Module]:
+        """The layers of the vision tower and of the language model."""
+        model = self.encoder.model.model
+        return [*model.visual.blocks, *model.language_model.layers]
 
     def batch(self, step: int, part: Part = WHOLE) -> ConversationBatch:
         """Conversations from `step * batch_size` on."""
