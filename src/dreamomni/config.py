@@ -110,9 +110,18 @@ def load_recipe(ref: str | Path, kind: type[T], overrides: Sequence[str] = ()) -
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} must be a mapping of keys to values, but it is a {type(tree).__name__}")
+    apply_overrides(tree, overrides)
+    return validate(tree, kind, origin=str(path))
+
+
+def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Change values of a plain tree by `a.b.c=value` assignments; the value is read as YAML.
+
+    Raises:
+        ConfigError: An assignment has another form, or leads into a plain value.
+    """
     for override in overrides:
         _apply_override(tree, override)
-    return validate(tree, kind, origin=str(path))
 
 
 def validate(tree: Any, kind: type[T], *, origin: str) -> T:

@@ -103,7 +103,7 @@ def test_what_is_not_there_is_refused(loose: Path, tmp_path: Path) -> None:
         open_source("mini-world", kind="nothing")
     with pytest.raises(DataError, match="holds no sample of kind"):
         open_source(str(loose), kind="drag_move")
-    with pytest.raises(ConfigError, match="changes recipes only"):
+    with pytest.raises(ConfigError, match="changes recipes and tables only"):
         open_source(str(loose), overrides=["size=64x64"])
     with pytest.raises(DataError):
         open_source(str(tmp_path))

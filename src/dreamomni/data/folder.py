@@ -4,6 +4,7 @@
 be read; it is written last, so that a sample without it is unfinished.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,6 +28,17 @@ def write_samples(samples: Sequence[TrainingSample], folder: str | Path) -> None
             write_bytes(folder / f"{sample.key}.{member}", content)
         write_text(folder / f"{sample.key}.txt", sample.instruction)
         write_json(folder / f"{sample.key}.json", record(sample, members))
+
+
+def has_samples(folder: str | Path) -> bool:
+    """Whether `write_samples` wrote into the folder: its first JSON file is the record of a sample."""
+    for path in sorted(Path(folder).glob("*.json"))[:1]:
+        try:
+            record = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return True  # a damaged one is for `read_samples` to refuse
+        return isinstance(record, dict) and {"version", "members"} <= set(record)
+    return False
 
 
 def read_samples(folder: str | Path) -> list[TrainingSample]:

@@ -1,24 +1,31 @@
-"""Samples from wherever they are: a recipe to draw, a folder of loose files, a folder of shards."""
+"""Samples from wherever they are: a recipe to draw, loose files, shards, a table of the user's own."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from dreamomni.config import load_recipe
+import numpy as np
+
+from dreamomni.config import apply_overrides, load_recipe, validate
 from dreamomni.data.annotators import load_annotators
 from dreamomni.data.audit.nouns import Vocabulary
 from dreamomni.data.collage.engine import KINDS, CollageEngine, RejectedSampleError
 from dreamomni.data.collage.palette import BACKGROUNDS, PALETTE
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.shapes import SHAPES
-from dreamomni.data.folder import read_samples
+from dreamomni.data.external.conventions import TASKS
+from dreamomni.data.external.table import TableSet
+from dreamomni.data.feeds import TablePart, open_sample_set
+from dreamomni.data.folder import has_samples, read_samples
 from dreamomni.data.shards.members import codecs_of
 from dreamomni.data.shards.reader import ShardFolder, is_shard_folder
 from dreamomni.errors import ConfigError, DataError
 from dreamomni.tasks.sample import ObjectLabel, TrainingSample
 
 _DEFAULT_DRAWN = 200
+_RECIPES = (".yaml", ".yml")
 _NAMELESS = ("font", "background")
 """Kinds of assets whose names are no nouns for things."""
 
@@ -41,6 +48,8 @@ class SampleSource:
         rejected: Samples that could not be drawn, by reason; grows while reading.
         kinds: Samples by kind in a folder; empty for a recipe.
         is_sharded: Whether they come from shards.
+        is_table: Whether they come from a table of the user's, so that they have no labels.
+        choose: Reads some of many, evenly over the kinds; None where they can only be read in order.
     """
 
     title: str
@@ -52,6 +61,8 @@ class SampleSource:
     rejected: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     is_sharded: bool = False
+    is_table: bool = False
+    choose: Callable[[Counter[str]], list[TrainingSample]] | None = None
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -72,24 +83,22 @@ def open_source(
     kind: str | None = None,
     overrides: Sequence[str] = (),
 ) -> SampleSource:
-    """Open a folder of samples, or a recipe.
+    """Open a folder of samples, a table, or a recipe.
 
     Args:
-        name: A folder that exists; else a recipe file, or the name of a shipped recipe.
+        name: A folder or table that exists; else a recipe file, or the name of a shipped recipe.
         num_samples: How many to give: by default all of a folder, and 200 of a recipe.
         seed: Seed of a recipe's samples; a folder has its own.
         kind: Only this kind. A recipe draws every sample of it.
-        overrides: `KEY=VALUE` changes of a recipe.
+        overrides: `KEY=VALUE` changes of a recipe, or of how a table is read (see `feeds.TablePart`).
 
     Raises:
         DataError: The folder holds no samples, or none of this kind.
-        ConfigError: There is no such recipe or kind, or changes are given to a folder.
+        ConfigError: There is no such recipe or kind, or changes are given to a folder of samples.
     """
     path = Path(name)
-    if path.is_dir():
-        if overrides:
-            raise ConfigError(f"{path} is a folder of samples: --set changes recipes only")
-        return open_folder(path, num_samples=num_samples, kind=kind)
+    if path.is_dir() or (path.is_file() and path.suffix.lower() not in _RECIPES):
+        return open_folder(path, num_samples=num_samples, kind=kind, overrides=overrides)
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"there is no kind of sample {kind!r}; the kinds are {', '.join(KINDS)}")
     recipe = load_recipe(name, CollageRecipe, list(overrides))
@@ -100,18 +109,30 @@ def open_source(
     return source
 
 
-def open_folder(path: str | Path, *, num_samples: int | None = None, kind: str | None = None) -> SampleSource:
-    """Open a folder of loose samples or of shards.
+def open_folder(
+    path: str | Path,
+    *,
+    num_samples: int | None = None,
+    kind: str | None = None,
+    overrides: Sequence[str] = (),
+) -> SampleSource:
+    """Open a folder of loose samples or of shards, or a table of the user's own.
 
     Args:
-        path: The folder.
+        path: The folder or file.
         num_samples: How many to give, the first ones; all by default.
         kind: Only this kind.
+        overrides: `KEY=VALUE` changes of how a table is read.
 
     Raises:
         DataError: The folder is missing, or holds no samples, or none of this kind.
+        ConfigError: Changes are given to a folder of samples.
     """
     path = Path(path)
+    if not is_shard_folder(path) and not has_samples(path) and path.exists():
+        return _open_table(path, num_samples, kind, overrides)
+    if overrides:
+        raise ConfigError(f"{path} is a folder of samples: --set changes recipes and tables only")
     if is_shard_folder(path):
         return _open_shards(path, num_samples, kind)
     return _open_loose(path, num_samples, kind)
@@ -133,6 +154,8 @@ def spread(source: SampleSource, count: int | None) -> list[TrainingSample]:
             if quota.total() < count and left[kind] > 0:
                 quota[kind] += 1
                 left[kind] -= 1
+    if source.choose is not None:
+        return source.choose(quota)
     chosen = []
     for sample in source.samples:
         if quota[sample.kind] > 0:
@@ -175,6 +198,35 @@ def _open_shards(path: Path, num_samples: int | None, kind: str | None) -> Sampl
         raise DataError(f"{path} holds no sample of kind {kind!r}")
     source.rejected.update(shards.summary.rejected)
     source.is_sharded = True
+    return source
+
+
+def _open_table(
+    path: Path, num_samples: int | None, kind: str | None, overrides: Sequence[str]
+) -> SampleSource:
+    tree: dict[str, Any] = {"type": "table", "path": str(path)}
+    apply_overrides(tree, overrides)
+    table = open_sample_set(validate(tree, TablePart, origin=str(path)), 0)
+    assert isinstance(table, TableSet)
+    tasks: tuple[str, ...] = TASKS
+    numbers = {name: np.flatnonzero(table.kinds == code) for code, name in enumerate(tasks)}
+    wanted = np.arange(len(table)) if kind is None else numbers.get(kind, np.arange(0))
+    wanted = wanted[:num_samples]
+    if not len(wanted):
+        raise DataError(f"{path} holds no sample of kind {kind!r}")
+
+    def choose(quota: Counter[str]) -> list[TrainingSample]:
+        chosen = []
+        for name, count in quota.items():
+            mine = np.intersect1d(numbers[name], wanted, assume_unique=True)
+            chosen += [int(mine[place]) for place in np.linspace(0, len(mine) - 1, count).round().astype(int)]
+        return [table[number] for number in sorted(chosen)]
+
+    source = SampleSource(str(path), len(wanted), (table[int(number)] for number in wanted))
+    source.kinds.update({name: int(np.isin(mine, wanted).sum()) for name, mine in numbers.items()})
+    source.kinds += Counter()  # drops the kinds that it has not
+    source.rejected.update(table.skipped)
+    source.is_table, source.choose = True, choose
     return source
 
 

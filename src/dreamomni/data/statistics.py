@@ -22,7 +22,7 @@ class SampleStatistics:
         objects: Targets by number of labels.
         colours: Labels of all pictures by colour ("none" where a colour has no name).
         things: Labels of all pictures by name; written words count as "(text)".
-        backgrounds: Samples by style and colour of the background.
+        backgrounds: Samples by style and colour of the background, where it was drawn.
         assets: Samples by asset that shows in them.
         licences: Samples by licence that is needed for them.
         instruction_words: Instructions by number of words.
@@ -59,7 +59,8 @@ class SampleStatistics:
             self.colours.update(label.colour or "none" for label in labels)
             self.things.update("(text)" if label.kind == "text" else label.name for label in labels)
         background = sample.details.get("background") or {}
-        self.backgrounds[f"{background.get('style', '')} {background.get('colour', '')}".strip()] += 1
+        if background:
+            self.backgrounds[f"{background.get('style', '')} {background.get('colour', '')}".strip()] += 1
         self.assets.update(sample.assets)
         self.licences.update(sample.licences)
         self.instruction_words[len(sample.instruction.split())] += 1

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_pictures import png
 
 from dreamomni.cli.main import main
 from dreamomni.config import load_recipe
@@ -107,3 +108,70 @@ def test_a_gallery_shows_the_kinds_of_the_mixture(tmp_path: Path, capsys: pytest
     assert main([*command[:-4], "--index", "nothing=1"]) == 2
     assert main(["data", "gallery", "mini-world", "--out", str(tmp_path / "tasks.gif")]) == 2
     assert "name a .png or a .jpg file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    rows = []
+    for number in range(60):
+        if number < 5:
+            (folder / f"{number}.png").write_bytes(png(number))
+        row: dict[str, object] = {"output_image": f"{number % 5}.png", "instruction": f"row {number}"}
+        rows.append(row if number % 10 else {**row, "input_images": ["4.png"]})
+    rows.append({"output_image": "gone.png", "instruction": "nothing"})
+    path = folder / "edits.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_table_is_shown_as_training_reads_it(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--set", "skip_bad=1", "--set", "base=64"]
+    assert main(["data", "view", str(table), "--out", "page.html", "-n", "8", *options]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"left out: {table}, line 61: target")
+    assert said.rstrip().endswith("page.html")
+    page = Path("page.html").read_text()
+    assert page.count('class="edit"') == page.count('class="text_to_image"') == 4
+    assert "row 0<" in page
+    assert "OmniGen2" in page
+    assert main(["data", "view", str(table), *options]) == 0
+    assert Image.open("view-edits/sheet.png").width > 100
+    assert Path("view-edits/index.html").read_text().count("<article") == 48
+    assert {path.suffix for path in table.parent.iterdir()} == {".png", ".jsonl"}
+
+
+def test_a_table_is_counted(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--set", "skip_bad=1", "--set", "base=64", "--json", "--quiet"]
+    assert main(["data", "stats", str(table), *options]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert counts["tasks"] == {"edit": 6, "text_to_image": 54}
+    assert counts["sizes"] == {"80x48": 60}
+    assert counts["backgrounds"] == {}
+    assert list(counts["rejected"].values()) == [1]
+    assert main(["data", "stats", str(table.parent), *options, "--kind", "edit", "-n", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["tasks"] == {"edit": 2}
+
+
+def test_what_cannot_be_done_with_a_table(
+    table: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, message in (
+        (
+            ["view", str(table)],
+            "gone.png does not exist (1 row of 61 cannot be used; `skip_bad: 1` leaves them",
+        ),
+        (["audit", str(table), "--set", "skip_bad=1"], "has no labels to audit"),
+        (
+            ["stats", str(table), "--set", "skip_bad=1", "--kind", "subject"],
+            "holds no sample of kind 'subject'",
+        ),
+        (["stats", str(table), "--set", "skip_bed=1"], "unknown key skip_bed (did you mean skip_bad?)"),
+        (["view", str(folder), "--set", "base=64"], "--set changes recipes and tables only"),
+        (["view", str(table.parent / "0.png")], "0.png ends in none of .jsonl"),
+    ):
+        assert main(["data", *command]) == 2
+        assert message in capsys.readouterr().err

@@ -30,8 +30,8 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what audit and stats read: a folder or recipe, how many of which kind, and how to answer."""
     parser.add_argument(
         "source",
-        metavar="DIR|RECIPE",
-        help="a folder of samples or shards, a recipe file, or a shipped recipe",
+        metavar="DATA|RECIPE",
+        help="a folder of samples or shards, a table of your own, a recipe file, or a shipped recipe",
     )
     parser.add_argument(
         "-n",
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from dreamomni.cli.progress import following
     from dreamomni.data.audit.run import Auditor
     from dreamomni.data.sources import open_source
+    from dreamomni.errors import ConfigError
 
     source = open_source(
         args.source,
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         kind=args.kind,
         overrides=args.overrides,
     )
+    if source.is_table:
+        raise ConfigError(f"{args.source} has no labels to audit: `data view` and `data stats` show it")
     auditor = Auditor(source.vocabulary, source.held_out)
     for sample in following(source.samples, source.total, "auditing", quiet=args.quiet):
         auditor.add(sample, exact=source.is_exact(sample))

@@ -1,6 +1,7 @@
 """A planned row to a training sample: pictures decoded by the one loader, and fitted to their buckets."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def check_pixels(plan: Plan) -> None:
         _mask(plan.mask, _picture(plan.images[0], "image 1"))
 
 
-def bucket_sizes(plan_sizes: Sequence[Size], is_aligned: bool, buckets: Sequence[Size]) -> tuple[Size, ...]:
+def bucket_sizes(plan_sizes: Sequence[Size], is_aligned: bool, buckets: tuple[Size, ...]) -> tuple[Size, ...]:
     """Sizes that the target and the images get: image 1 of an edit that of the target, others their own.
 
     Args:
@@ -77,11 +78,16 @@ def bucket_sizes(plan_sizes: Sequence[Size], is_aligned: bool, buckets: Sequence
         is_aligned: Whether image 1 shows the place of the target.
         buckets: What there is.
     """
-    target = nearest_bucket(plan_sizes[0], buckets)
+    target = _bucket(plan_sizes[0], buckets)
     return target, *(
-        target if is_aligned and number == 0 else nearest_bucket(size, buckets)
+        target if is_aligned and number == 0 else _bucket(size, buckets)
         for number, size in enumerate(plan_sizes[1:])
     )
+
+
+@lru_cache(maxsize=1 << 16)
+def _bucket(size: Size, buckets: tuple[Size, ...]) -> Size:
+    return nearest_bucket(size, buckets)
 
 
 def make_sample(
@@ -158,6 +164,8 @@ def _measure(picture: Picture, name: str) -> Size:
             return read_size(file, _called(picture, name), max_pixels=MAX_PIXELS)
     except RequestError as error:
         raise DataError(str(error)) from None
+    except DataError as error:  # it starts with the file
+        raise DataError(f"{name} {error}") from None
 
 
 def _picture(picture: Picture, name: str) -> Image.Image:
@@ -165,6 +173,8 @@ def _picture(picture: Picture, name: str) -> Image.Image:
         return decode_image(read_picture(picture), _called(picture, name), max_pixels=MAX_PIXELS)
     except RequestError as error:
         raise DataError(str(error)) from None
+    except DataError as error:
+        raise DataError(f"{name} {error}") from None
 
 
 def _mask(picture: Picture, source: Image.Image) -> npt.NDArray[np.bool_]:
@@ -177,6 +187,8 @@ def _mask(picture: Picture, source: Image.Image) -> npt.NDArray[np.bool_]:
         rgb, alpha = decode_layers(read_picture(picture), _called(picture, "mask"), max_pixels=MAX_PIXELS)
     except RequestError as error:
         raise DataError(str(error)) from None
+    except DataError as error:
+        raise DataError(f"mask {error}") from None
     if alpha is not None and np.asarray(alpha).min() < 128:
         return np.asarray(alpha) < 128
     pixels = np.asarray(rgb).astype(np.int16)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dreamomni.data.external.conventions import ALIGNED, Field, Overrides, Task
 from dreamomni.data.external.decode import bucket_sizes, make_sample
@@ -128,6 +129,15 @@ class TableSet:
         task = known.task(row)
         target, *images = bucket_sizes(known.sizes_of(row), task in ALIGNED, self.buckets)
         return SampleShape(task, target, tuple(images))
+
+    @cached_property
+    def kinds(self) -> npt.NDArray[np.int8]:
+        """(samples,) number of every sample's task in `TASKS`."""
+        found = np.empty(len(self), np.int8)
+        for file, known in enumerate(self._indices):
+            here = self._places[:, 0] == file
+            found[here] = known.tasks[self._places[here, 1]]
+        return found
 
     @cached_property
     def identity(self) -> dict[str, Any]:
