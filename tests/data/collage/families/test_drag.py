@@ -17,9 +17,9 @@ from dreamomni.data.collage.words.drag import (
     ROTATE,
     SHRINK,
     direction,
-    format_points,
 )
 from dreamomni.errors import ConfigError
+from dreamomni.tasks.conditioning import drag_text
 from dreamomni.tasks.sample import TrainingSample
 
 POINT = re.compile(r"\(([01]\.\d{4}), ([01]\.\d{4}), (-?[01]\.\d{4}), (-?[01]\.\d{4})\)")
@@ -100,7 +100,7 @@ def test_the_instruction_holds_the_points_that_the_data_hold(kind: str) -> None:
         written = [tuple(map(float, match)) for match in POINT.findall(sample.instruction)]
         assert written == [(drag.x, drag.y, drag.dx, drag.dy) for drag in sample.drags]
         assert "-0.0000" not in sample.instruction
-        assert format_points(sample.drags[:1]) in sample.instruction
+        assert drag_text(sample.drags[:1]) in sample.instruction
         names = {label.name for label in sample.source_objects if label.instance_id in matrices(sample)}
         said = any(name in sample.instruction.lower() for name in names)
         wordless += not said

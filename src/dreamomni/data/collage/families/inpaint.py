@@ -1,6 +1,5 @@
 """Holes to fill: smears, blocks and image edges in a picture that is known whole (section 3.2)."""
 
-import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +13,9 @@ from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slo
 from dreamomni.data.collage.families.text_to_image import TextToImageFamily
 from dreamomni.data.collage.held_out import count_combination
 from dreamomni.data.collage.holes import HOLES, Mask
-from dreamomni.data.collage.palette import RGB
 from dreamomni.data.collage.recipe import INPAINT_KINDS
-from dreamomni.tasks.geometry import Box, Size
+from dreamomni.tasks.conditioning import fill_hole
+from dreamomni.tasks.geometry import Box
 from dreamomni.tasks.sample import ObjectLabel
 
 _HOLES_A_SCENE = 8
@@ -69,12 +68,10 @@ class InpaintFamily:
         found = self._hole(style, hide, whole, context, slot)
         if found is None:
             return Rejected("no hole")
-        image = whole.target.copy()
-        cv2.copyTo(_filled(slot.size, options.fill), found.mask, image)
         return replace(
             whole,
             task=slot.kind,
-            images=(image,),
+            images=(fill_hole(whole.target, found.mask, options.fill),),
             mask=found.mask,
             instruction=whole.caption if say_caption else "",
             image_ids=(found.ids,),
@@ -152,12 +149,3 @@ def _hidden(
         if lost:
             hidden[str(label.instance_id)] = round(lost / label.area, 4)
     return hidden
-
-
-@functools.lru_cache(maxsize=64)
-def _filled(size: Size, rgb: RGB) -> npt.NDArray[np.uint8]:
-    """A canvas of one colour; kept, because numpy needs milliseconds to repeat three bytes."""
-    canvas = np.zeros((size.height, size.width, 3), np.uint8)
-    cv2.rectangle(canvas, (0, 0), (size.width, size.height), rgb, cv2.FILLED)
-    canvas.setflags(write=False)
-    return canvas

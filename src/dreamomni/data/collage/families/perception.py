@@ -1,6 +1,5 @@
 """Segmentation and detection as pictures: a filled region, or a box, in a named colour (section 3.2)."""
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, assert_never
@@ -15,7 +14,7 @@ from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slo
 from dreamomni.data.collage.held_out import colour_combination
 from dreamomni.data.collage.labels import read_labels
 from dreamomni.data.collage.options.perception import Ask
-from dreamomni.data.collage.palette import RGB, delta_e
+from dreamomni.data.collage.palette import RGB
 from dreamomni.data.collage.recipe import PERCEPTION_KINDS
 from dreamomni.data.collage.render import Picture, changed
 from dreamomni.data.collage.scene import assets_of
@@ -29,13 +28,11 @@ from dreamomni.data.collage.words.references import (
     refer_to_name,
 )
 from dreamomni.tasks.geometry import Box, Size
+from dreamomni.tasks.marks import unused_colours
 from dreamomni.tasks.sample import ObjectLabel
 
 Pixels = npt.NDArray[np.uint8]
 Ids = npt.NDArray[np.int16]
-
-_NEAR = 24.0
-_NEAR_SHARE = 0.004
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,21 +157,12 @@ def free_colours(
     and the background are named by.
     """
     world = context.world
-    least = context.recipe.perception.min_contrast
     named = [world.colours[label.colour] for label in labels if label.colour in world.colours]
     if background in world.backgrounds:
         named.append(world.backgrounds[background])
-    seen = _colour_counts(pixels)
-    # Four bytes a pixel, so that a colour is found by one comparison.
-    packed = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA).view(np.uint32)
-    free = []
-    for name, rgb in world.colours.items():
-        if any(_distance(rgb, other) < least for other in named):
-            continue
-        wanted = np.array((*rgb, 255), np.uint8).view(np.uint32)
-        if seen[_near_cells(rgb)].sum() <= _NEAR_SHARE * seen.sum() and not (packed == wanted).any():
-            free.append(name)
-    return free
+    return unused_colours(
+        pixels, world.colours, named=named, least_distance=context.recipe.perception.min_contrast
+    )
 
 
 def mark(kind: str, picture: Picture, labels: Sequence[ObjectLabel], rgb: RGB, stroke: int) -> Picture:
@@ -271,27 +259,6 @@ def _mark_details(
 def _is_out(context: Context, labels: Sequence[ObjectLabel], colour: str) -> bool:
     """Say whether a filled region would show a combination of thing and colour kept for evaluation."""
     return any(context.world.is_out(colour_combination(label.name, colour)) for label in labels)
-
-
-def _colour_counts(pixels: Pixels) -> npt.NDArray[np.int64]:
-    """How many pixels of a coarse grid lie in each of the 4096 cells of 4 bits a channel."""
-    step = max(1, min(pixels.shape[:2]) // 128)
-    coarse = (pixels[::step, ::step] >> 4).astype(np.int16)
-    return np.bincount(
-        ((coarse[..., 0] << 8) | (coarse[..., 1] << 4) | coarse[..., 2]).ravel(), minlength=4096
-    )
-
-
-@functools.cache
-def _near_cells(rgb: RGB) -> npt.NDArray[np.bool_]:
-    """Which of the 4096 cells look like a colour, as (4096,) bool."""
-    cells = np.stack(np.unravel_index(np.arange(4096), (16, 16, 16)), axis=-1) * 16 + 8
-    return np.asarray(delta_e(cells, rgb) < _NEAR)
-
-
-@functools.cache
-def _distance(first: RGB, second: RGB) -> float:
-    return float(delta_e(first, second))
 
 
 def _without_period(text: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from dreamomni.config import StrictConfig
+from dreamomni.tasks.conditioning import HOLE_FILL
 
 InpaintBase = Literal[
     "single",
@@ -63,7 +64,7 @@ class InpaintOptions(StrictConfig):
     num_sides: tuple[Annotated[int, Field(ge=1, le=4)], Annotated[int, Field(ge=1, le=4)]] = (1, 4)
     hide_thing: _Fraction = 0.8
     hidden_part: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
-    fill: tuple[_Channel, _Channel, _Channel] = (128, 128, 128)
+    fill: tuple[_Channel, _Channel, _Channel] = HOLE_FILL
     say_caption: _Fraction = 0.5
 
     @model_validator(mode="after")

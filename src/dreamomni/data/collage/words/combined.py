@@ -6,8 +6,9 @@ from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.motions import Motion
 from dreamomni.data.collage.naming import article
 from dreamomni.data.collage.options.drag import DragOptions
-from dreamomni.data.collage.words.drag import format_points, motion_words
+from dreamomni.data.collage.words.drag import motion_words
 from dreamomni.data.collage.words.phrasing import pick_phrase
+from dreamomni.tasks.conditioning import drag_text
 from dreamomni.tasks.sample import DragLabel
 
 WITH_POINTS: tuple[str, ...] = (
@@ -63,7 +64,7 @@ def write_motion_clause(
     """Word one drag among other operations: "move the blue car to the right along (0.4123, ...)"."""
     layout = pick_phrase(WITH_POINTS, draws)
     words = motion_words(motion, noun, options, draws, plain=True)
-    return layout.format(s=words, p=format_points(points))
+    return layout.format(s=words, p=drag_text(points))
 
 
 def write_mark_clause(kind: str, noun: str, colour: str, draws: Draws) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.words.phrasing import finish, pick_phrase
 from dreamomni.data.collage.words.references import join_words, list_things, locate, place_phrase
+from dreamomni.tasks.conditioning import FOLLOWING_MAP, MAP_WORDS
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import ObjectLabel
 
 # {x} is the whole picture in words, {m} what the map shows. The first is the plain one.
 CONTROL: tuple[str, ...] = (
-    "{x}, following {m} of the image",
+    FOLLOWING_MAP,
     "{x}, following {m} of image 1",
     "{x}, with {m} of image 1",
     "{x}, guided by {m} of the image",
@@ -33,17 +34,8 @@ CONTROL: tuple[str, ...] = (
     "let {m} of image 1 become {x}",
 )
 
-MAPS: dict[str, tuple[str, ...]] = {
-    "canny": ("the edges", "the edge map", "the outlines", "the contours", "the lines"),
-    "depth": ("the depth map", "the depth", "the depth layers", "the distances"),
-    "segmentation": (
-        "the segmentation map",
-        "the regions",
-        "the segments",
-        "the colored regions",
-        "the masks",
-    ),
-}
+MAPS: dict[str, tuple[str, ...]] = {kind: MAP_WORDS[kind] for kind in ("canny", "depth", "segmentation")}
+"""Words for the maps that the engine makes; requests know more kinds."""
 
 _SAY_PLACE = 0.3
 _ROW_GAP = 0.08

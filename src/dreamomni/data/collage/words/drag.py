@@ -7,6 +7,7 @@ from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.motions import Motion
 from dreamomni.data.collage.options.drag import DragOptions
 from dreamomni.data.collage.words.phrasing import as_sentence, pick_phrase
+from dreamomni.tasks.conditioning import POINTS_ALONE, POINTS_WITH_WORDS, drag_text
 from dreamomni.tasks.sample import DragLabel
 
 MOVE: tuple[str, ...] = (
@@ -106,7 +107,7 @@ TURNS: dict[str, tuple[str, ...]] = {
 
 # What a sentence and its points look like together; the first is the form of the paper.
 LAYOUTS: tuple[str, ...] = (
-    "{p} {s}",
+    POINTS_WITH_WORDS,
     "{s} {p}",
     "{s}: {p}",
     "{p}: {s}",
@@ -119,7 +120,7 @@ LAYOUTS: tuple[str, ...] = (
 )
 
 ONLY_POINTS: tuple[str, ...] = (
-    "{p}",
+    POINTS_ALONE,
     "drag {p}",
     "drag points {p}",
     "drag the points {p}",
@@ -158,7 +159,7 @@ def write_drag(
     )
     if draws.chance(options.only_points) and told:
         every = [label for own in points for label in own]
-        return pick_phrase(ONLY_POINTS, draws).format(p=format_points(every))
+        return pick_phrase(ONLY_POINTS, draws).format(p=drag_text(every))
     layout, sentence = pick_phrase(LAYOUTS, draws), draws.chance(_SENTENCE)
     joint = pick_phrase(JOINTS, draws)
     parts = []
@@ -166,7 +167,7 @@ def write_drag(
         words = motion_words(motion, noun, options, draws)
         if sentence and len(motions) == 1:
             words = as_sentence(words) if layout.endswith("{s}") else f"{words[0].upper()}{words[1:]}"
-        parts.append(layout.format(p=format_points(own), s=words))
+        parts.append(layout.format(p=drag_text(own), s=words))
     return parts[0] if len(parts) == 1 else joint.format(x=parts[0], y=parts[1])
 
 
@@ -199,11 +200,6 @@ def motion_words(
     return pick_phrase(bank, draws).format(d=noun, a=amount)
 
 
-def format_points(points: Sequence[DragLabel]) -> str:
-    """Points as text: "(0.4123, 0.2500, 0.1000, 0.0000) (...)"."""
-    return " ".join(f"({p.x:.4f}, {p.y:.4f}, {p.dx:.4f}, {p.dy:.4f})" for p in points)
-
-
 def direction(dx: float, dy: float) -> str:
     """Name the direction of a step to the right (dx) and down (dy): one of `DIRECTIONS`."""
     angle = math.degrees(math.atan2(-dy, dx)) % 360.0
@@ -222,4 +218,4 @@ def drag_templates() -> Iterator[str]:
             yield from phrases
     yield " by a factor of 1.25"
     yield " by 90 degrees"
-    yield format_points([DragLabel(0.1234, 0.5678, -0.9, 0.25, 1)])
+    yield drag_text([DragLabel(0.1234, 0.5678, -0.9, 0.25, 1)])

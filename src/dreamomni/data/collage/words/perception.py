@@ -6,10 +6,11 @@ from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.naming import article
 from dreamomni.data.collage.words.phrasing import finish, pick_phrase
 from dreamomni.data.collage.words.references import Reference
+from dreamomni.tasks.conditioning import BOX_AROUND, BOXES_AROUND, SEGMENT_IN
 
 # {d} is what is meant, {c} a colour, {ac} the colour with its article. The first is the plain one.
 SEGMENT: tuple[str, ...] = (
-    "segment {d} in {c}",
+    SEGMENT_IN,
     "segment {d} using {c}",
     "color {d} {c}",
     "mark {d} in {c}",
@@ -32,7 +33,7 @@ SEGMENT: tuple[str, ...] = (
 )
 
 DETECT: tuple[str, ...] = (
-    "draw {ac} box around {d}",
+    BOX_AROUND,
     "detect {d} with {ac} box",
     "put {ac} bounding box around {d}",
     "draw {ac} bounding box around {d}",
@@ -54,7 +55,7 @@ DETECT: tuple[str, ...] = (
 
 # One box for each of several things.
 DETECT_MANY: tuple[str, ...] = (
-    "draw {c} boxes around {d}",
+    BOXES_AROUND,
     "detect {d} with {c} boxes",
     "put {c} bounding boxes around {d}",
     "draw {c} bounding boxes around {d}",

@@ -16,12 +16,13 @@ from dreamomni.data.collage.words.references import (
     refer,
     relation_phrase,
 )
+from dreamomni.tasks.conditioning import AS_SEEN_IN, OF_IMAGE_NUMBER, PLACE_SUBJECTS
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import ObjectLabel
 
 # {s} is what goes into the picture, {b} the background. The first is the plain one.
 SHORT: tuple[str, ...] = (
-    "place {s}{b}",
+    PLACE_SUBJECTS,
     "put {s}{b}",
     "show {s}{b}",
     "draw {s}{b}",
@@ -42,7 +43,7 @@ SHORT: tuple[str, ...] = (
 )
 
 OF_IMAGE: tuple[str, ...] = (
-    "of image {k}",
+    OF_IMAGE_NUMBER,
     "from image {k}",
     "in image {k}",
     "of reference image {k}",
@@ -59,7 +60,7 @@ DERIVED: tuple[str, ...] = (
     "included from the {o} provided image",
     "copied from image {k}",
     "the one of reference image {k}",
-    "as seen in image {k}",
+    f"{AS_SEEN_IN} image {{k}}",
 )
 
 # Sentences of a full description: {x} is the thing, {p} where it is, {d} where it comes from.
