@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageDraw
 from tiny_pictures import encode, picture, png
 
+from dreamomni.data.external import decode
 from dreamomni.data.external.decode import MAX_PIXELS
 from dreamomni.data.external.table import TableSet
 from dreamomni.errors import ConfigError, DataError
@@ -287,10 +288,13 @@ def test_pictures_come_upright_opaque_and_in_8_bits(put: Put) -> None:
     assert np.abs(found["turned"] - upright).mean() < 4
 
 
-def test_pictures_that_are_too_large_are_refused_by_their_header(put: Put) -> None:
-    side = int(MAX_PIXELS**0.5) + 1
-    put("large.png", encode(Image.new("1", (side, side))))
-    with pytest.raises(DataError, match="is too large: 8193x8193"):
+def test_pictures_that_are_too_large_are_refused_by_their_header(
+    put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MAX_PIXELS > 50_000_000
+    monkeypatch.setattr(decode, "MAX_PIXELS", 6143)
+    put("large.png", png(1))
+    with pytest.raises(DataError, match="is too large: 96x64 is 6,144 pixels and the limit is 6,143"):
         TableSet(put("large.txt", "a large one").parent)
 
 

@@ -40,7 +40,8 @@ def fit_picture(image: Image.Image, crop: Rectangle, bucket: Size) -> npt.NDArra
     Returns:
         uint8 (H, W, 3); the very pixels where nothing is to be scaled.
     """
-    return np.array(image.resize(bucket, Image.Resampling.LANCZOS, box=crop))
+    # A picture that is much larger is first halved by whole factors, which the eye cannot tell.
+    return np.array(image.resize(bucket, Image.Resampling.LANCZOS, box=crop, reducing_gap=3.0))
 
 
 def fit_mask(mask: npt.NDArray[np.bool_], crop: Rectangle, bucket: Size) -> npt.NDArray[np.uint8]:
