@@ -1,5 +1,6 @@
 """Derived seeds: every random draw has a name, so adding one never moves another. numpy only; no torch."""
 
+import functools
 import hashlib
 import json
 
@@ -16,16 +17,13 @@ def derive_seed(root: int, *path: str | int) -> int:
         root: The seed a person chose.
         path: Names and indices that lead to one stream, for example `("sample", 17, "layout")`.
     """
-    name = f"[{', '.join([_quoted(part) for part in (root, *path)])}]"
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    parts = [str(part) if type(part) is int else _quoted(part) for part in (root, *path)]
+    return int.from_bytes(hashlib.sha256(f"[{', '.join(parts)}]".encode()).digest()[:8], "little")
 
 
+@functools.lru_cache(maxsize=4096, typed=True)
 def _quoted(part: str | int) -> str:
-    """What json.dumps makes of a part; written out for the usual ones, as a sample has a dozen streams."""
-    if type(part) is int:
-        return str(part)
-    if type(part) is str and part.isascii() and part.isprintable() and '"' not in part and "\\" not in part:
-        return f'"{part}"'
+    """What json.dumps makes of a part; kept, as a sample has a dozen streams whose names come again."""
     return json.dumps(part)
 
 

@@ -4,6 +4,8 @@ from PIL import ImageFont
 
 from dreamomni.data.collage.assets import StickerPack
 from dreamomni.data.collage.fonts import FONTS, font_licence, render_text
+from dreamomni.data.collage.render import Renderer
+from dreamomni.data.collage.scene import Look
 from dreamomni.errors import DataError
 
 
@@ -66,3 +68,8 @@ def test_fonts_of_a_library_write_as_large_as_the_others_and_are_read_once() -> 
         render_text("HELLO", "mine:nothing", (0, 0, 0), 40, source)
     with pytest.raises(DataError, match="no font 'mine:aileron'"):
         render_text("HELLO", "mine:aileron", (0, 0, 0), 40)
+
+
+def test_a_renderer_writes_in_fonts_of_a_library() -> None:
+    look = Look("text", "HELLO", (200, 30, 40), 40, font="mine:aileron")
+    assert Renderer(Fonts()).sprite(look).height == pytest.approx(40, abs=3)

@@ -195,6 +195,10 @@ def test_a_pair_differs_only_where_it_says(source: Scene, data: st.DataObject) -
         assert (got.pixels == alone.pixels).all()
         assert (got.ids == alone.ids).all()
         assert (got.footprints, got.windows) == (alone.footprints, alone.windows)
+        # What is known of whole things is what looking finds.
+        looked = read_labels(replace(got, whole={}), scene.placed)
+        assert read_labels(got, scene.placed) == looked
+        assert set(got.whole) <= {label.instance_id for label in looked if label.visibility == 1.0}
     mask = changed(before.pixels, after.pixels)
     assert ((mask > 0) == (before.pixels != after.pixels).any(axis=-1)).all()
     assert after.edited is not None

@@ -10,6 +10,8 @@ from dreamomni.seeding import derive_seed
 T = TypeVar("T")
 
 _WORDS = struct.Struct("<16Q")
+_STEP = 2.0**-53
+"""53 bits of a word fill a double exactly."""
 
 
 class Draws:
@@ -26,29 +28,27 @@ class Draws:
         self._block = 0
         self._buffer: list[int] = []
 
+    # Each decision takes its word off the buffer by itself: calling `unit` would cost as much again.
+
     def unit(self) -> float:
         """Draw a float in [0, 1)."""
-        if not self._buffer:
-            message = b"%d:%d" % (self._seed, self._block)
-            self._buffer = list(_WORDS.unpack(hashlib.shake_128(message).digest(_WORDS.size)))
-            self._block += 1
-        return (self._buffer.pop() >> 11) * 2.0**-53  # 53 bits fill a double exactly
+        return ((self._buffer or self._more()).pop() >> 11) * _STEP
 
     def uniform(self, low: float, high: float) -> float:
         """Draw a float between `low` and `high`."""
-        return low + (high - low) * self.unit()
+        return low + (high - low) * (((self._buffer or self._more()).pop() >> 11) * _STEP)
 
     def integer(self, low: int, high: int) -> int:
         """Draw an integer, both ends included."""
-        return low + int(self.unit() * (high - low + 1))
+        return low + int(((self._buffer or self._more()).pop() >> 11) * _STEP * (high - low + 1))
 
     def chance(self, probability: float) -> bool:
         """Draw True with this probability."""
-        return self.unit() < probability
+        return ((self._buffer or self._more()).pop() >> 11) * _STEP < probability
 
     def pick(self, options: Sequence[T]) -> T:
         """Draw one of the options, all equally likely."""
-        return options[int(self.unit() * len(options))]
+        return options[int(((self._buffer or self._more()).pop() >> 11) * _STEP * len(options))]
 
     def weighted(self, weights: Mapping[T, float]) -> T:
         """Draw a key with probability proportional to its weight (keys in the mapping's own order)."""
@@ -66,3 +66,10 @@ class Draws:
             other = self.integer(0, last)
             order[last], order[other] = order[other], order[last]
         return order
+
+    def _more(self) -> list[int]:
+        """The next words of the stream."""
+        message = b"%d:%d" % (self._seed, self._block)
+        self._buffer = list(_WORDS.unpack(hashlib.shake_128(message).digest(_WORDS.size)))
+        self._block += 1
+        return self._buffer

@@ -29,20 +29,26 @@ def read_labels(picture: Picture, placed: tuple[Placed, ...]) -> tuple[ObjectLab
     labels = []
     everywhere = Box(0, 0, picture.ids.shape[1], picture.ids.shape[0])
     for item in placed:
-        # All that can be seen of an instance lies where it was drawn.
-        x0, y0, x1, y1 = picture.windows.get(item.instance_id, everywhere)
-        mask = (picture.ids[y0:y1, x0:x1] == item.instance_id).view(np.uint8)
-        area = cv2.countNonZero(mask)
-        if area == 0:
-            continue
-        x, y, width, height = cv2.boundingRect(mask)
+        number = item.instance_id
+        box = picture.whole.get(number)
+        if box is not None:
+            area = picture.footprints[number]
+        else:
+            # All that can be seen of an instance lies where it was drawn.
+            x0, y0, x1, y1 = picture.windows.get(number, everywhere)
+            mask = (picture.ids[y0:y1, x0:x1] == number).view(np.uint8)
+            area = cv2.countNonZero(mask)
+            if area == 0:
+                continue
+            x, y, width, height = cv2.boundingRect(mask)
+            box = Box(x0 + x, y0 + y, x0 + x + width, y0 + y + height)
         labels.append(
             ObjectLabel(
-                instance_id=item.instance_id,
+                instance_id=number,
                 name=item.thing.name,
                 colour=item.thing.colour,
-                box=Box(x0 + x, y0 + y, x0 + x + width, y0 + y + height),
-                visibility=area / picture.footprints[item.instance_id],
+                box=box,
+                visibility=area / picture.footprints[number],
                 kind=item.thing.kind,
                 area=area,
             )

@@ -19,7 +19,7 @@ from dreamomni.data.collage.fonts import render_text
 from dreamomni.data.collage.scene import BlendLook, Look, Placed, Scene
 from dreamomni.data.collage.shapes import render_shape, shape_fit
 from dreamomni.data.collage.sprite import Sprite, SpriteCache
-from dreamomni.tasks.geometry import Box
+from dreamomni.tasks.geometry import Box, Size
 
 _UNLIT: Gain = (1.0, 1.0, 1.0)
 _MAX_ID = 255
@@ -36,6 +36,8 @@ class Picture:
         footprints: For each instance, its solid pixels had nothing covered it.
         windows: For each instance that reaches the canvas, the part of the canvas that its array covers; all
             of its visible pixels lie there.
+        whole: For each instance that no other reaches and no edge cuts, the box around its solid pixels: what
+            labels would find, known before they look.
         edited: Of the second picture of a pair, all that may differ from the first; None may be everything.
     """
 
@@ -43,19 +45,22 @@ class Picture:
     ids: npt.NDArray[np.int16]
     footprints: dict[int, int]
     windows: dict[int, Box] = field(default_factory=dict)
+    whole: dict[int, Box] = field(default_factory=dict)
     edited: Box | None = None
 
 
 @dataclass(slots=True)
 class _Canvas:
-    """A picture in the making."""
+    """A picture in the making; `touched` is what each instance has changed, its shadow included."""
 
     pixels: npt.NDArray[np.uint8]
     ids: npt.NDArray[np.uint8]
     blend: BlendLook
     gain: Gain
-    footprints: dict[int, int]
-    windows: dict[int, Box]
+    footprints: dict[int, int] = field(default_factory=dict)
+    windows: dict[int, Box] = field(default_factory=dict)
+    whole: dict[int, Box] = field(default_factory=dict)
+    touched: dict[int, Box] = field(default_factory=dict)
 
     def copy(self) -> "_Canvas":
         """One that goes on by itself."""
@@ -66,11 +71,14 @@ class _Canvas:
             self.gain,
             dict(self.footprints),
             dict(self.windows),
+            dict(self.whole),
+            dict(self.touched),
         )
 
     def finished(self, edited: Box | None = None) -> Picture:
         """The picture, when everything is on it."""
-        return Picture(self.pixels, self.ids.astype(np.int16), self.footprints, self.windows, edited)
+        ids = self.ids.astype(np.int16)
+        return Picture(self.pixels, ids, self.footprints, self.windows, self.whole, edited)
 
 
 class Renderer:
@@ -124,36 +132,8 @@ class Renderer:
         after = before.copy()
         self._draw_onto(before, source.placed[shared:])
         self._draw_onto(after, target.placed[shared:])
-        edited = self._edited(source.placed[shared:], target.placed[shared:], before)
+        edited = _edited(source.placed[shared:], target.placed[shared:], before, after)
         return before.finished(), after.finished(edited)
-
-    def _edited(self, source: Sequence[Placed], target: Sequence[Placed], canvas: _Canvas) -> Box | None:
-        """The part of the canvas in which two lists of things may look different; None may be everything."""
-        height, width = canvas.ids.shape
-        # On a small canvas looking everywhere is cheaper than knowing where to look.
-        if height * width < _SMALL_CANVAS_PX:
-            return None
-        if [item for item in source if item in target] != [item for item in target if item in source]:
-            return None
-        parts = []
-        for item in (*source, *target):
-            if item in source and item in target:
-                continue
-            sprite = self._blended(item.look, canvas)
-            parts.append(_overlap(item.x, item.y, sprite.width, sprite.height, width, height))
-            if sprite.shadow is not None:
-                light, dx, dy = sprite.shadow
-                x, y = item.x + dx, item.y + dy
-                parts.append(_overlap(x, y, light.shape[1], light.shape[0], width, height))
-        seen = [part for part in parts if part is not None]
-        if not seen:
-            return Box(0, 0, 1, 1)
-        return Box(
-            min(part.x0 for part in seen),
-            min(part.y0 for part in seen),
-            max(part.x1 for part in seen),
-            max(part.y1 for part in seen),
-        )
 
     def _blank(self, scene: Scene) -> _Canvas:
         look, size = scene.background, scene.size
@@ -162,29 +142,44 @@ class Renderer:
         else:
             pixels = paint_background(look, size)
         gain = gain_of(scene.blend, pixels) if scene.blend.style == "gain" else _UNLIT
-        return _Canvas(pixels, np.zeros(pixels.shape[:2], np.uint8), scene.blend, gain, {}, {})
+        return _Canvas(pixels, np.zeros(pixels.shape[:2], np.uint8), scene.blend, gain)
 
     def _draw_onto(self, canvas: _Canvas, placed: Sequence[Placed]) -> None:
         height, width = canvas.ids.shape
         for item in placed:
-            if not 0 < item.instance_id <= _MAX_ID:
-                raise ValueError(f"instance {item.instance_id}: ids in a picture run from 1 to {_MAX_ID}")
+            number = item.instance_id
+            if not 0 < number <= _MAX_ID:
+                raise ValueError(f"instance {number}: ids in a picture run from 1 to {_MAX_ID}")
             sprite = self._blended(item.look, canvas)
-            canvas.footprints[item.instance_id] = sprite.area
+            canvas.footprints[number] = sprite.area
             if sprite.shadow is not None:
                 light, dx, dy = sprite.shadow
-                _darken(canvas.pixels, light, item.x + dx, item.y + dy)
+                shaded = _darken(canvas.pixels, light, item.x + dx, item.y + dy)
+                if shaded is not None:
+                    canvas.touched[number] = shaded
             window = _overlap(item.x, item.y, sprite.width, sprite.height, width, height)
             if window is None:
                 continue
-            x0, y0, x1, y1 = canvas.windows[item.instance_id] = window
-            there = np.s_[y0 - item.y : y1 - item.y, x0 - item.x : x1 - item.x]
+            colour, clear, solid = sprite.colour, sprite.clear, sprite.solid.view(np.uint8)
+            x0, y0, x1, y1 = window
+            if window.width < sprite.width or window.height < sprite.height:
+                there = np.s_[y0 - item.y : y1 - item.y, x0 - item.x : x1 - item.x]
+                colour, clear, solid = colour[there], clear[there], solid[there]
+            elif sprite.area:
+                left, top, right, bottom = sprite.bounds
+                canvas.whole[number] = Box(item.x + left, item.y + top, item.x + right, item.y + bottom)
             pixels, ids = canvas.pixels[y0:y1, x0:x1], canvas.ids[y0:y1, x0:x1]
-            below = cv2.multiply(pixels, sprite.clear[there], scale=1 / 255)
-            cv2.add(below, sprite.colour[there], dst=pixels)
-            solid = sprite.solid.view(np.uint8)[there]
-            mine = cv2.threshold(solid, 0, item.instance_id, cv2.THRESH_BINARY)[1]
-            cv2.copyTo(mine, mine, dst=ids)
+            cv2.add(cv2.multiply(pixels, clear, scale=1 / 255), colour, dst=pixels)
+            reached = [other for other, box in canvas.windows.items() if _meet(box, window)]
+            if reached:
+                mine = cv2.threshold(solid, 0, number, cv2.THRESH_BINARY)[1]
+                cv2.copyTo(mine, mine, dst=ids)
+                for other in (*reached, number):
+                    canvas.whole.pop(other, None)
+            else:
+                cv2.threshold(solid, 0, number, cv2.THRESH_BINARY, dst=ids)
+            canvas.windows[number] = window
+            canvas.touched[number] = _around((window, canvas.touched.get(number, window)))
 
     def _blended(self, look: Look, canvas: _Canvas) -> Sprite:
         blend = canvas.blend
@@ -206,18 +201,24 @@ class Renderer:
             image = self._draw(look)
             height, width = image.shape[:2]
             return Sprite(width, height, lambda: image if blend is None else finish(image, look, blend, gain))
-        fit = self.fit(look)
+        width, height = self._measure(look)
         return Sprite(
-            fit.width,
-            fit.height,
+            width,
+            height,
             lambda: self._draw(look) if blend is None else finish(self._draw(look), look, blend, gain),
         )
+
+    def _measure(self, look: Look) -> Size:
+        if look.kind == "shape":
+            fit = shape_fit(look.name, look.size, look.angle)
+            return Size(fit.width, fit.height)
+        return self._pack.measure(look.asset or look.name, look.size, angle=look.angle, flip=look.flip)
 
     def _draw(self, look: Look) -> npt.NDArray[np.uint8]:
         if look.kind == "shape":
             return render_shape(look.name, look.rgb, look.size, look.angle)
         if look.kind == "text":
-            return render_text(look.name, look.font, look.rgb, look.size)
+            return render_text(look.name, look.font, look.rgb, look.size, self._pack)
         return self._pack.render(
             look.asset or look.name, look.rgb, look.size, angle=look.angle, flip=look.flip, premultiplied=True
         )
@@ -229,13 +230,46 @@ def _overlap(x: int, y: int, width: int, height: int, canvas_width: int, canvas_
     return Box(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def _darken(pixels: npt.NDArray[np.uint8], light: npt.NDArray[np.uint8], x: int, y: int) -> None:
-    """Multiply a part of a picture by `light` / 255, in place."""
+def _meet(one: Box, other: Box) -> bool:
+    """Whether two boxes have a pixel in common."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all of these."""
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return Box(min(lefts), min(tops), max(rights), max(bottoms))
+
+
+def _edited(
+    source: Sequence[Placed], target: Sequence[Placed], before: _Canvas, after: _Canvas
+) -> Box | None:
+    """The part of the canvas in which two lists of things may look different; None may be everything."""
+    height, width = before.ids.shape
+    # On a small canvas looking everywhere is cheaper than knowing where to look.
+    if height * width < _SMALL_CANVAS_PX:
+        return None
+    old = {item.instance_id: item for item in source}
+    staying = [item.instance_id for item in target if old.get(item.instance_id) == item]
+    if [number for number in old if number in staying] != staying:
+        return None
+    parts = [
+        canvas.touched[item.instance_id]
+        for canvas, items in ((before, source), (after, target))
+        for item in items
+        if item.instance_id not in staying and item.instance_id in canvas.touched
+    ]
+    return _around(parts) if parts else Box(0, 0, 1, 1)
+
+
+def _darken(pixels: npt.NDArray[np.uint8], light: npt.NDArray[np.uint8], x: int, y: int) -> Box | None:
+    """Multiply a part of a picture by `light` / 255, in place; return that part."""
     window = _overlap(x, y, light.shape[1], light.shape[0], pixels.shape[1], pixels.shape[0])
     if window is not None:
         x0, y0, x1, y1 = window
         here = pixels[y0:y1, x0:x1]
         cv2.multiply(here, light[y0 - y : y1 - y, x0 - x : x1 - x], dst=here, scale=1 / 255)
+    return window
 
 
 def changed(

@@ -1,10 +1,13 @@
 """The pixels of one instance, drawn when they are first asked for and made ready for compositing."""
 
+from collections import deque
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from dreamomni.tasks.geometry import Box
 
 _SOLID_ALPHA = 128
 _SHARED_BYTES = 64 * 2**20
@@ -26,13 +29,14 @@ class Sprite:
         shadow: What the thing leaves of the light around it (see `blending.shadow`), if it casts a shadow.
     """
 
-    __slots__ = ("_area", "_clear", "_colour", "_paint", "_solid", "height", "shadow", "width")
+    __slots__ = ("_area", "_bounds", "_clear", "_colour", "_paint", "_solid", "height", "shadow", "width")
 
     def __init__(self, width: int, height: int, paint: Paint) -> None:
         self.width = width
         self.height = height
         self.shadow: tuple[npt.NDArray[np.uint8], int, int] | None = None
         self._paint: Paint | None = paint
+        self._bounds: Box | None = None
 
     @property
     def nbytes(self) -> int:
@@ -69,6 +73,14 @@ class Sprite:
         return self._area
 
     @property
+    def bounds(self) -> Box:
+        """The box around the solid pixels, in pixels of the array; empty where there are none."""
+        if self._bounds is None:
+            x, y, width, height = cv2.boundingRect(self.solid.view(np.uint8))
+            self._bounds = Box(x, y, x + width, y + height)
+        return self._bounds
+
+    @property
     def image(self) -> npt.NDArray[np.uint8]:
         """(H, W, 4) uint8 premultiplied RGBA, put together again."""
         return np.dstack([self.colour, self.alpha])
@@ -95,23 +107,23 @@ class SpriteCache:
     """
 
     def __init__(self) -> None:
-        self._small: dict[object, Sprite] = {}
-        self._large: dict[object, Sprite] = {}
+        self._kept: dict[object, Sprite] = {}
+        self._large: deque[object] = deque()
         self._bytes = 0
 
     def get(self, key: object) -> Sprite | None:
         """The sprite of this key, if it is still there."""
-        return self._small.get(key) or self._large.get(key)
+        return self._kept.get(key)
 
     def put(self, key: object, sprite: Sprite) -> None:
         """Remember a sprite."""
         if sprite.nbytes > _LARGE_BYTES:
             if len(self._large) >= _KEPT_LARGE:
-                del self._large[next(iter(self._large))]
-            self._large[key] = sprite
-            return
-        if self._bytes + sprite.nbytes > _SHARED_BYTES:
-            self._small.clear()
-            self._bytes = 0
-        self._small[key] = sprite
-        self._bytes += sprite.nbytes
+                del self._kept[self._large.popleft()]
+            self._large.append(key)
+        else:
+            if self._bytes + sprite.nbytes > _SHARED_BYTES:
+                self._kept = {large: self._kept[large] for large in self._large}
+                self._bytes = 0
+            self._bytes += sprite.nbytes
+        self._kept[key] = sprite

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dreamomni.data.collage.affine import Fit
 from dreamomni.data.collage.palette import RGB
+from dreamomni.tasks.geometry import Size
 
 AssetKind = Literal["sticker", "cutout", "background", "font"]
 AssetSplit = Literal["train", "held_out"]
@@ -119,6 +120,14 @@ class AssetSource(Protocol):
 
     def fit(self, asset_id: str, size_px: int, *, angle: float = 0.0, flip: bool = False) -> Fit:
         """Say where `render` puts each point of a drawing, whose own axes run from 0 to 1 across it.
+
+        Raises:
+            DataError: As `render`.
+        """
+        ...
+
+    def measure(self, asset_id: str, size_px: int, *, angle: float = 0.0, flip: bool = False) -> Size:
+        """Say how large an array `render` gives, without drawing.
 
         Raises:
             DataError: As `render`.

@@ -14,6 +14,7 @@ from dreamomni.data.collage.assets.library import AssetLibrary
 from dreamomni.data.collage.assets.pack import StickerPack
 from dreamomni.data.collage.palette import RGB
 from dreamomni.errors import ConfigError, DataError
+from dreamomni.tasks.geometry import Size
 
 
 class AssetCatalogue:
@@ -89,6 +90,11 @@ class AssetCatalogue:
         """Say where `render` puts each point of a drawing."""
         source, inner = self._find(asset_id)
         return source.fit(inner, size_px, angle=angle, flip=flip)
+
+    def measure(self, asset_id: str, size_px: int, *, angle: float = 0.0, flip: bool = False) -> Size:
+        """Say how large an array `render` gives, without drawing."""
+        source, inner = self._find(asset_id)
+        return source.measure(inner, size_px, angle=angle, flip=flip)
 
     def background(self, asset_id: str, width: int, height: int, crop: Crop) -> npt.NDArray[np.uint8]:
         """Cut a background to a canvas (see `AssetSource.background`)."""

@@ -16,14 +16,16 @@ import numpy.typing as npt
 from dreamomni.data.collage.affine import Fit
 from dreamomni.data.collage.assets.asset import THING_KINDS, AssetInfo, Crop
 from dreamomni.data.collage.assets.format import read_index
-from dreamomni.data.collage.assets.pyramid import Level, Pyramid, draw, fit
+from dreamomni.data.collage.assets.pyramid import Level, Pyramid, draw, fit, measure
 from dreamomni.data.collage.palette import RGB
 from dreamomni.data.collage.raster import Layers
 from dreamomni.errors import DataError
+from dreamomni.tasks.geometry import Size
 
 # From 1.41 to 2 times as large as the result, linear interpolation neither skips pixels nor blurs.
 _OVERSAMPLING = 2**0.5
 _OUTLINE = np.dtype("<f4")
+_KEPT_PYRAMIDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class AssetLibrary:
         self.digest = digest
         self._index = index
         self._entries: dict[str, dict[str, Any]] = {entry["id"]: entry for entry in index["assets"]}
+        self._pyramids: dict[str, Pyramid] = {}
 
     @classmethod
     def open(cls, path: str | Path) -> "AssetLibrary":
@@ -122,6 +125,10 @@ class AssetLibrary:
         """Say where `render` puts each point of a drawing."""
         return fit(self._pyramid(asset_id), size_px, angle, flip)
 
+    def measure(self, asset_id: str, size_px: int, *, angle: float = 0.0, flip: bool = False) -> Size:
+        """Say how large an array `render` gives, without drawing."""
+        return measure(self._pyramid(asset_id), size_px, angle, flip)
+
     def background(self, asset_id: str, width: int, height: int, crop: Crop) -> npt.NDArray[np.uint8]:
         """Cut a background to a canvas (see `AssetSource.background`)."""
         entry = self._entry(asset_id, "background")
@@ -159,6 +166,15 @@ class AssetLibrary:
             yield asset_id, hashlib.sha256(self._view(entry).data).hexdigest() != entry["sha256"]
 
     def _pyramid(self, asset_id: str) -> Pyramid:
+        pyramid = self._pyramids.get(asset_id)
+        if pyramid is None:
+            # Views of the map, so that many weigh little.
+            if len(self._pyramids) >= _KEPT_PYRAMIDS:
+                self._pyramids.clear()
+            pyramid = self._pyramids[asset_id] = self._find_pyramid(asset_id)
+        return pyramid
+
+    def _find_pyramid(self, asset_id: str) -> Pyramid:
         entry = self._entry(asset_id, *THING_KINDS)
         blob = self._view(entry)
         layers: list[Level] = []

@@ -17,12 +17,13 @@ import numpy.typing as npt
 
 from dreamomni.data.collage.affine import Fit
 from dreamomni.data.collage.assets.asset import AssetInfo, Crop
-from dreamomni.data.collage.assets.pyramid import Pyramid, build_levels, draw, fit, outline_of
+from dreamomni.data.collage.assets.pyramid import Pyramid, build_levels, draw, fit, measure, outline_of
 from dreamomni.data.collage.assets.svg import SvgFile, read_svg
 from dreamomni.data.collage.naming import article, plural, resolve_alias
 from dreamomni.data.collage.palette import RGB
 from dreamomni.data.collage.raster import load_layers
 from dreamomni.errors import DataError
+from dreamomni.tasks.geometry import Size
 
 STICKER_FOLDER = Path(__file__).parents[1] / "stickers"
 _BASE_RASTER_PX = 256
@@ -155,6 +156,10 @@ class StickerPack:
             DataError: as `render`.
         """
         return fit(self._pyramid_for(name, size_px), size_px, angle, flip)
+
+    def measure(self, name: str, size_px: int, *, angle: float = 0.0, flip: bool = False) -> Size:
+        """Say how large an array `render` gives, without drawing; arguments and errors are those of `fit`."""
+        return measure(self._pyramid_for(name, size_px), size_px, angle, flip)
 
     @property
     def digest(self) -> str:

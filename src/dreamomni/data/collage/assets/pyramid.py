@@ -14,6 +14,7 @@ from dreamomni.data.collage.affine import Affine, Fit
 from dreamomni.data.collage.palette import RGB
 from dreamomni.data.collage.raster import Layers
 from dreamomni.errors import DataError
+from dreamomni.tasks.geometry import Size
 
 _SMALLEST_LEVEL_PX = 8
 
@@ -47,9 +48,12 @@ class Pyramid:
     """How much larger than the result the level to draw from is, where there is one so large."""
     sides: tuple[int, ...] = field(init=False)
     """Longest side of every level in pixels."""
+    hull: npt.NDArray[np.float64] = field(init=False)
+    """The outline as rows of x and y, (2, N)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sides", tuple(longest_side(layer) for layer in self.layers))
+        object.__setattr__(self, "hull", np.ascontiguousarray(self.outline.T))
 
     @property
     def longest(self) -> int:
@@ -59,8 +63,12 @@ class Pyramid:
     def level(self, longest_px: float) -> Level:
         """The smallest level that still has ``longest_px`` pixels (the largest one when none has)."""
         wanted = longest_px * self.oversampling
-        large_enough = sum(side >= wanted for side in self.sides)
-        return self.layers[max(large_enough - 1, 0)]
+        chosen = 0
+        for number, side in enumerate(self.sides):
+            if side < wanted:
+                break
+            chosen = number
+        return self.layers[chosen]
 
 
 def build_levels(full: Layers) -> list[Layers]:
@@ -120,6 +128,14 @@ def draw(
     return image if premultiplied else _straight(image)
 
 
+def measure(pyramid: Pyramid, size_px: int, angle: float, flip: bool) -> Size:
+    """Say how large an array `draw` gives, without drawing."""
+    angle = _checked(angle, size_px)
+    if angle == 0.0:
+        return Size(*_fit(pyramid.layers[0], size_px))
+    return _turn(pyramid, size_px, angle, flip)[2]
+
+
 def fit(pyramid: Pyramid, size_px: int, angle: float, flip: bool) -> Fit:
     """Say where `draw` puts each point of a drawing, whose own axes run from 0 to 1 across it."""
     angle = _checked(angle, size_px)
@@ -159,7 +175,7 @@ def _resized(pyramid: Pyramid, colour: RGB, size_px: int) -> npt.NDArray[np.uint
 
 
 @functools.lru_cache(maxsize=128)
-def _turn(pyramid: Pyramid, size_px: int, angle: float, flip: bool) -> tuple[Level, Affine, tuple[int, int]]:
+def _turn(pyramid: Pyramid, size_px: int, angle: float, flip: bool) -> tuple[Level, Affine, Size]:
     """The level to draw from, the map from its pixel centres to those of the array, and the array's sides.
 
     A layout asks for the sides before the drawing asks for the rest, hence the memory.
@@ -169,9 +185,11 @@ def _turn(pyramid: Pyramid, size_px: int, angle: float, flip: bool) -> tuple[Lev
     mirror = -1.0 if flip else 1.0
     # Image y points down, so this turns counter-clockwise for the viewer.
     xx, xy, yx, yy = mirror * cosine, sine, -mirror * sine, cosine
-    hull_x, hull_y = pyramid.outline[:, 0], pyramid.outline[:, 1]
+    hull_x, hull_y = pyramid.hull
     x, y = xx * hull_x + xy * hull_y, yx * hull_x + yy * hull_y
-    left, right, top, bottom = float(x.min()), float(x.max()), float(y.min()), float(y.max())
+    # The methods of arrays take twice as long for so few points.
+    least, most = np.minimum.reduce, np.maximum.reduce
+    left, right, top, bottom = float(least(x)), float(most(x)), float(least(y)), float(most(y))
     scale = size_px / max(right - left, bottom - top)
     width, height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     level = pyramid.level(scale)
@@ -184,7 +202,7 @@ def _turn(pyramid: Pyramid, size_px: int, angle: float, flip: bool) -> tuple[Lev
     affine = np.array(
         [[xx, xy, to_x - xx * from_x - xy * from_y], [yx, yy, to_y - yx * from_x - yy * from_y]]
     )
-    return level, affine, (width, height)
+    return level, affine, Size(width, height)
 
 
 def _straight(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -186,7 +186,7 @@ def mark(kind: str, picture: Picture, labels: Sequence[ObjectLabel], rgb: RGB, s
         pixels = draw_box(pixels, label.box, rgb, stroke)
         for strip in box_strips(label.box, Size(ids.shape[1], ids.shape[0]), stroke):
             ids[strip] = 0
-    return replace(picture, pixels=pixels, ids=ids)
+    return replace(picture, pixels=pixels, ids=ids, whole={})
 
 
 def fill_region(pixels: Pixels, ids: Ids, instances: Iterable[int], rgb: RGB) -> Pixels:
