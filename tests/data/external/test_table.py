@@ -183,6 +183,19 @@ def test_empty_and_wrong_data(put: Put) -> None:
         TableSet(put("x/state.json", "{}").parent)
 
 
+def test_files_that_vanish_or_cannot_be_opened(table: Callable[..., Path], put: Put) -> None:
+    samples = TableSet(table(EDIT))
+    samples.path.unlink()
+    with pytest.raises(DataError, match="line 1: cannot be read any more: no such file"):
+        samples[0]
+    (samples.path.parent / "loop.jsonl").symlink_to(samples.path.parent)
+    with pytest.raises(DataError, match=r"loop\.jsonl cannot be read: is a directory"):
+        TableSet(samples.path.parent / "loop.jsonl", format="jsonl")
+    path = put("wide.csv", "image,text\n1.png,a cat, a dog\n")
+    with pytest.raises(DataError, match="row 1: has more cells than the header has names"):
+        TableSet(path)
+
+
 def test_too_few_rows_and_rows_without_hope(table: Callable[..., Path], put: Put) -> None:
     with pytest.raises(DataError, match="has 1 rows, not num_samples 2"):
         TableSet(table(EDIT), num_samples=2)

@@ -44,9 +44,12 @@ class JsonLines:
 
     def row(self, index: int) -> Row:
         """Parse one line."""
-        with self.path.open("rb") as file:
-            file.seek(int(self._arrays["starts"][index]))
-            line = file.readline()
+        try:
+            with self.path.open("rb") as file:
+                file.seek(int(self._arrays["starts"][index]))
+                line = file.readline()
+        except OSError as error:
+            raise DataError(f"cannot be read any more: {(error.strerror or str(error)).lower()}") from None
         try:
             value = json.loads(line)
         except ValueError as error:
@@ -123,6 +126,8 @@ def checked_row(value: Any) -> Row:
     """
     if not isinstance(value, dict):
         raise DataError(f"is a JSON {type(value).__name__}, not an object with a value for each column")
+    if None in value:  # what the CSV reader calls the rest of a row
+        raise DataError("has more cells than the header has names; quote commas in words")
     row = dict(value)
     for name in value:
         for suffix in (_FILE_NAME, f"{_FILE_NAME}s"):

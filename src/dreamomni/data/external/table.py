@@ -67,7 +67,11 @@ class TableSet:
         self.buckets = aspect_buckets(base, multiple)
         self.overrides = _overrides(columns or {})
         self.format = detect_format(self.path) if format == "auto" else _known_format(format)
-        self.files: list[Rows] = open_rows(self.path, self.format, split)
+        try:
+            self.files: list[Rows] = open_rows(self.path, self.format, split)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(f"{error.filename or self.path} cannot be read: {reason}") from None
         if not any(len(rows) for rows in self.files):
             raise DataError(f"{self.path} holds no rows")
         self._indices: list[RowIndex] = []
