@@ -19,7 +19,7 @@ from dreamomni.data.shards.codecs import (
     decode_picture,
     encode_ids,
     encode_mask,
-    encode_picture,
+    encode_pictures,
     extension,
 )
 from dreamomni.errors import DataError
@@ -62,17 +62,19 @@ def encode_pixels(sample: TrainingSample, image_format: ImageFormat = "auto") ->
         DataError: A mask or an instance map holds values that its file cannot.
     """
     target_codec, image_codec = codecs_of(sample, image_format)
-    members = {f"target.{extension(target_codec)}": encode_picture(sample.target, target_codec)}
-    for number, image in enumerate(sample.images, start=1):
-        members[f"image{number}.{extension(image_codec)}"] = encode_picture(image, image_codec)
+    names = [f"image{number}.{extension(image_codec)}" for number in range(1, len(sample.images) + 1)]
+    if target_codec == image_codec:
+        pictures = encode_pictures((sample.target, *sample.images), target_codec)
+    else:
+        pictures = encode_pictures([sample.target], target_codec)
+        pictures += encode_pictures(sample.images, image_codec)
+    members = dict(zip((f"target.{extension(target_codec)}", *names), pictures, strict=True))
     if sample.mask is not None:
         members["mask.png"] = encode_mask(sample.mask)
-    if sample.ids is not None:
-        members["ids.png"] = encode_ids(sample.ids)
-    for number, ids in enumerate(sample.image_ids, start=1):
-        if ids is not None:
-            members[f"ids{number}.png"] = encode_ids(ids)
-    return members
+    maps = {"ids.png": sample.ids}
+    maps |= {f"ids{number}.png": ids for number, ids in enumerate(sample.image_ids, start=1)}
+    present = {name: ids for name, ids in maps.items() if ids is not None}
+    return members | dict(zip(present, encode_ids(list(present.values())), strict=True))
 
 
 def codecs_of(sample: TrainingSample, image_format: ImageFormat) -> tuple[PictureCodec, PictureCodec]:
