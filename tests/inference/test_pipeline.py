@@ -12,7 +12,7 @@ from dreamomni.errors import ModelError, RequestError
 from dreamomni.inference.plan import make_plan
 from dreamomni.models.folder import ModelCard
 from dreamomni.tasks.geometry import Size
-from dreamomni.tasks.request import EditRequest, InpaintRequest, TextToImageRequest
+from dreamomni.tasks.request import EditRequest, TextToImageRequest
 
 PROMPT = "two red stars above a blue house"
 
@@ -219,8 +219,5 @@ def test_the_card_decides_what_a_model_is_asked() -> None:
     with pytest.raises(RequestError, match="'words-only' did not learn edit; it learned text_to_image"):
         make_plan(EditRequest(prompt="remove it", images=(picture(32, 32),)), card, 16)
     card = ModelCard(name="all", tasks=("inpaint", "edit"), base_size=64, max_images=1)
-    mask = Image.new("L", (32, 32), 255)
-    with pytest.raises(RequestError, match="cannot be served yet"):
-        make_plan(InpaintRequest(prompt="a star", images=(picture(32, 32),), mask=mask), card, 16)
     with pytest.raises(RequestError, match="takes 1 input images, and the request has 2"):
         make_plan(EditRequest(prompt="remove it", images=(picture(32, 32),) * 2), card, 16)

@@ -111,3 +111,41 @@ def test_requests_are_frozen() -> None:
     request: BaseRequest = TextToImageRequest(prompt="a star")
     with pytest.raises(ValidationError, match="frozen"):
         request.seed = 3  # type: ignore[misc]
+
+
+def test_words_may_be_missing_where_the_structure_says_enough() -> None:
+    image = {"images": ["a.png"]}
+    for values in (
+        {"task": "inpaint", "mask": "m.png", **image},
+        {"task": "outpaint", "margins": [1, 0, 0, 0], **image},
+        {"task": "drag", "drags": [[0.1, 0.1, 0.2, 0.2]], **image},
+        {"task": "control", "control": "pose", **image},
+        {"task": "subject", **image},
+    ):
+        assert parse_request(values).prompt == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"task": "edit", "drags": [[32, 20, 5, 0]]}, "not pixels: divide x and dx by the width"),
+        ({"task": "edit", "drags": [[0.5, 0.5, 0.6, 0]]}, "both ends must be within 0 to 1"),
+        (
+            {"task": "control", "control": "canny", "mask": "m.png"},
+            "control takes no mask: edit, inpaint",
+        ),
+        ({"task": "outpaint", "margins": [1, 2], "prompt": ""}, "2 numbers, but there are four margins"),
+        ({"task": "outpaint", "margins": [1, 2, 0, 0], "size": "64x64"}, "outpaint takes no size"),
+        ({"task": "detect", "colour": "mauve"}, "colour 'mauve' is unknown: say one of red, orange"),
+        ({"task": "segment", "prompt": "mark it in red", "colour": "blue"}, "leave one out"),
+    ],
+)
+def test_bad_structure_is_one_sentence(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(RequestError, match=words) as caught:
+        parse_request({"prompt": "the cat", "images": ["a.png"]} | values)
+    assert "\n" not in str(caught.value)
+
+
+def test_colours_take_one_name() -> None:
+    values = {"task": "segment", "prompt": "the cat", "images": ["a.png"], "colour": "Grey"}
+    assert parse_request(values).model_dump()["colour"] == "gray"

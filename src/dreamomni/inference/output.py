@@ -4,13 +4,19 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from dreamomni.data.coco import encode_mask
 from dreamomni.errors import OutputError
 from dreamomni.tasks.images import save_png
 from dreamomni.tasks.request import Request
-from dreamomni.tasks.result import ImageResult
+from dreamomni.tasks.result import ImageResult, Marks
 
 REQUEST_KEY = "dreamomni.request"
+MARKS_KEY = "dreamomni.marks"
+"""The text key under which a PNG of a segmentation or detection says what was marked."""
 
 
 def output_paths(path: Path, num_images: int) -> list[Path]:
@@ -66,9 +72,25 @@ def save_result(result: ImageResult, request: Request, paths: Sequence[Path]) ->
     asked = request.model_dump(mode="json", exclude_defaults=True, exclude={"num_images"})
     if request.images:
         asked["images"] = list(result.provenance.images)
+    if request.mask is not None:
+        asked["mask"] = result.provenance.structure["mask"]
     for number, (image, path) in enumerate(zip(result.images, paths, strict=True)):
         asked |= {"task": request.task, "seed": request.image_seed(number)}
-        save_png(image, path, {REQUEST_KEY: json.dumps(asked)} | result.provenance.png_metadata())
+        texts = {REQUEST_KEY: json.dumps(asked)} | result.provenance.png_metadata()
+        if result.marks:
+            texts[MARKS_KEY] = json.dumps(describe_marks(result.marks[number]))
+        save_png(image, path, texts)
+
+
+def describe_marks(marks: Marks) -> dict[str, Any]:
+    """Return what was marked as JSON values.
+
+    Returns:
+        `colour`; `boxes`, each [x0, y0, x1, y1] in pixels; `mask`, run-length encoded as COCO does and
+        pycocotools reads it ({"size": [H, W], "counts": text}), or None for a detection.
+    """
+    mask = None if marks.mask is None else encode_mask(np.asarray(marks.mask) > 0)
+    return {"colour": marks.colour, "boxes": [list(box) for box in marks.boxes], "mask": mask}
 
 
 def make_folder(folder: Path) -> Path:

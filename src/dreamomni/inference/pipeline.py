@@ -20,9 +20,11 @@ from dreamomni.errors import RequestError
 from dreamomni.flow.schedule import make_sigmas
 from dreamomni.flow.solvers import sample_euler
 from dreamomni.inference import stages
+from dreamomni.inference.call import requests_of
 from dreamomni.inference.components import load_components
 from dreamomni.inference.loading import hash_model, resolve_model
 from dreamomni.inference.plan import Plan, doubts, make_plan
+from dreamomni.inference.reading import read_marks
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.folder import CARD_NAME, ModelCard, read_card
 from dreamomni.models.processor import ImageOnlyQwenVLProcessor
@@ -31,8 +33,8 @@ from dreamomni.models.vlm import VLMEncoder
 from dreamomni.runtime import versions
 from dreamomni.storage import write_json
 from dreamomni.tasks.geometry import Size
-from dreamomni.tasks.request import ImageInput, Request, parse_request
-from dreamomni.tasks.result import ImageResult, Provenance
+from dreamomni.tasks.request import REQUESTS, ImageInput, Request
+from dreamomni.tasks.result import ImageResult, Marks, Provenance
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +68,7 @@ class DreamOmniPipeline(DiffusionPipeline):
         text_encoder: The Qwen2-VL whose penultimate layer reads words and images.
         processor: Its tokenizer and image processor.
         scheduler: Holds the shift of the sampling schedule, as in other diffusers folders.
-        card: What the model learned; None suits a model that is being trained and accepts the tasks of this
-            release.
+        card: What the model learned; None suits a model that is being trained and accepts every task.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
@@ -89,7 +90,7 @@ class DreamOmniPipeline(DiffusionPipeline):
             processor=processor,
             scheduler=scheduler,
         )
-        self.card = card or ModelCard(name="unsaved", tasks=("text_to_image", "edit"), base_size=64)
+        self.card = card or ModelCard(name="unsaved", tasks=tuple(REQUESTS), base_size=64)
         self.model_hash = ""
 
     @classmethod
@@ -143,24 +144,25 @@ class DreamOmniPipeline(DiffusionPipeline):
         """
         plans = [make_plan(request, self.card, self.grid_px) for request in requests]
         images: list[list[Image.Image]] = [[] for _ in plans]
+        marks: list[list[Marks]] = [[] for _ in plans]
         for sentence in dict.fromkeys(doubt for plan in plans for doubt in doubts(plan, self.card)):
             logger.warning(sentence)
         for members, latents in self._sample(plans, callback_on_step_end):
-            size = plans[members[0]].size
-            for number, array in zip(
-                members, stages.to_uint8(self._decode(latents, size)).numpy(), strict=True
-            ):
+            pixels = self._decode(latents, [plans[number] for number in members])
+            for number, array in zip(members, stages.to_uint8(pixels).numpy(), strict=True):
                 images[number].append(Image.fromarray(array))
+                read = read_marks(plans[number], array)
+                marks[number] += [] if read is None else [read]
         self.maybe_free_model_hooks()
         return [
-            ImageResult(images=tuple(own), provenance=self._provenance(plan))
-            for plan, own in zip(plans, images, strict=True)
+            ImageResult(images=tuple(own), provenance=self._provenance(plan), marks=tuple(read))
+            for plan, own, read in zip(plans, images, marks, strict=True)
         ]
 
     @torch.no_grad()
     def __call__(
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] = "",
         image: ImageInput | Sequence[Any] | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -173,8 +175,16 @@ class DreamOmniPipeline(DiffusionPipeline):
         output_type: str = "pil",
         callback_on_step_end: StepCallback | None = None,
         return_dict: bool = True,
+        *,
+        task: str | None = None,
+        mask_image: ImageInput | Sequence[ImageInput] | None = None,
+        drags: Sequence[Any] | None = None,
+        margins: Sequence[Any] | None = None,
+        control: str | Sequence[str] | None = None,
+        colour: str | Sequence[str] | None = None,
+        keep_outside: bool | None = None,
     ) -> DreamOmniPipelineOutput | tuple[Any]:
-        """Make or edit images, with diffusers' names.
+        """Make or edit images, with diffusers' names. `run` takes the same as a typed request.
 
         Args:
             prompt: A description (without `image`) or an instruction (with it); a list makes one batch.
@@ -193,6 +203,14 @@ class DreamOmniPipeline(DiffusionPipeline):
             output_type: "pil", "np", "pt" or "latent".
             callback_on_step_end: Called as (pipeline, step, sigma, {"latents": latents}) after each step.
             return_dict: False returns `(images,)`.
+            task: What is asked (see `tasks.request`), where the other arguments do not tell: "edit" with a
+                mask, "subject", "segment", "detect".
+            mask_image: White where image 1 is painted anew, of its size; makes it an inpainting.
+            drags: (x, y, dx, dy) for each point to move, as fractions of width and height.
+            margins: Pixels to continue image 1 by: left, top, right, bottom.
+            control: What kind of map image 1 is: "canny", "depth", ...
+            colour: What to segment or detect in.
+            keep_outside: False leaves the model's pixels where a mask or margin says that nothing changes.
 
         Raises:
             RequestError: The arguments cannot be served; the message says why and what would do.
@@ -205,7 +223,6 @@ class DreamOmniPipeline(DiffusionPipeline):
             raise RequestError("give seed or generator, not both")
         if generator is not None:
             seed = int(torch.randint(2**48, (), generator=generator, device=generator.device))
-        prompts, images = _pair(prompt, image)
         options = {
             "size": None if width is None else Size(width, height or 0),
             "seed": seed or 0,
@@ -213,20 +230,15 @@ class DreamOmniPipeline(DiffusionPipeline):
             "guidance_scale": guidance_scale,
             "num_images": num_images_per_prompt,
         }
-        requests = [
-            parse_request(
-                {
-                    "task": "edit",
-                    "images": own,
-                    "image_guidance_scale": image_guidance_scale,
-                    **options,
-                    "prompt": text,
-                }
-                if own
-                else {"task": "text_to_image", **options, "prompt": text}
-            )
-            for text, own in zip(prompts, images, strict=True)
-        ]
+        structure = {
+            "mask_image": mask_image,
+            "margins": margins,
+            "drags": drags,
+            "control": control,
+            "colour": colour,
+            "keep_outside": keep_outside,
+        }
+        requests = requests_of(prompt, image, task, structure, options, image_guidance_scale)
         if output_type == "pil":
             results = self.run_batch(requests, callback_on_step_end=callback_on_step_end)
             made: Any = [image for result in results for image in result.images]
@@ -252,8 +264,7 @@ class DreamOmniPipeline(DiffusionPipeline):
             by_shape.setdefault(plan.shape, []).extend((number, seed) for seed in plan.seeds)
         batches = []
         for jobs in by_shape.values():
-            size = plans[jobs[0][0]].size
-            count = max(1, min(MAX_BATCH_IMAGES, MAX_BATCH_PIXELS // (size.width * size.height)))
+            count = max(1, min(MAX_BATCH_IMAGES, MAX_BATCH_PIXELS // plans[jobs[0][0]].num_pixels))
             waiting = iter(jobs)
             while batch := list(islice(waiting, count)):
                 members = [number for number, _ in batch]
@@ -268,11 +279,12 @@ class DreamOmniPipeline(DiffusionPipeline):
         first = plans[0]
         vlm, autoencoder = VLMEncoder(self.text_encoder, self.processor), Autoencoder(self.vae)
         device = self._execution_device
-        prompts, images = [plan.prompt for plan in plans], [plan.images for plan in plans]
+        words, images = [plan.words for plan in plans], [plan.images for plan in plans]
         empty = [""] * len(plans)
         image_latents = stages.encode_images(autoencoder, images, self.grid_px, device)
         guided_by_images = bool(image_latents) and first.image_guidance_scale != 1
-        guided = first.guidance_scale != 1 or guided_by_images
+        # Without words there is nothing to be guided by, and half the work.
+        guided = (first.guidance_scale != 1 and any(words)) or guided_by_images
 
         def conditions(texts: list[str], own: Sequence[Sequence[Image.Image]]) -> stages.Conditions:
             latents = image_latents if any(own) else ()
@@ -280,7 +292,7 @@ class DreamOmniPipeline(DiffusionPipeline):
 
         velocity = stages.guided_velocity(
             self.transformer,
-            conditions(prompts, images),
+            conditions(words, images),
             without_text=conditions(empty, images) if guided else None,
             without_images=conditions(empty, [()] * len(plans)) if guided_by_images else None,
             guidance_scale=first.guidance_scale,
@@ -298,18 +310,21 @@ class DreamOmniPipeline(DiffusionPipeline):
             return sample_euler(velocity, noise, sigmas, on_step=on_step)
 
     @torch.no_grad()
-    def _decode(self, latents: Tensor, size: Size) -> Tensor:
-        return stages.decode(Autoencoder(self.vae), latents, size)
+    def _decode(self, latents: Tensor, plans: Sequence[Plan]) -> Tensor:
+        pixels = stages.decode(Autoencoder(self.vae), latents, plans[0].size)
+        return stages.put_back(pixels, [plan.kept for plan in plans])
 
     def _raw(self, plans: Sequence[Plan], output_type: str, callback: StepCallback | None) -> Any:
         if len({plan.shape for plan in plans}) != 1:
             raise RequestError(
                 f"output_type {output_type!r} needs results of one size: use pil for mixed sizes"
             )
-        batches = [latents for _, latents in self._sample(plans, callback)]
+        batches = self._sample(plans, callback)
         if output_type == "latent":
-            return torch.cat(batches)
-        pixels = torch.cat([self._decode(latents, plans[0].size) for latents in batches]).float()
+            return torch.cat([latents for _, latents in batches])
+        pixels = torch.cat(
+            [self._decode(latents, [plans[number] for number in members]) for members, latents in batches]
+        )
         pixels = pixels.clamp(-1, 1) / 2 + 0.5
         return pixels if output_type == "pt" else pixels.permute(0, 2, 3, 1).cpu().numpy()
 
@@ -319,6 +334,8 @@ class DreamOmniPipeline(DiffusionPipeline):
             model_hash=self.model_hash,
             task=plan.task,
             prompt=plan.prompt,
+            words=None if plan.words == plan.prompt else plan.words,
+            structure=dict(plan.structure),
             images=plan.sources,
             seed=plan.seeds[0],
             size=plan.size,
@@ -329,24 +346,3 @@ class DreamOmniPipeline(DiffusionPipeline):
             versions=versions(),
             licence=self.card.licence,
         )
-
-
-def _pair(prompt: str | Sequence[str], image: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Give every prompt its own tuple of images."""
-    if isinstance(prompt, str):
-        return [prompt], [_as_images(image)]
-    prompts = list(prompt)
-    if not prompts:
-        raise RequestError("the list of prompts is empty")
-    if image is None:
-        return prompts, [()] * len(prompts)
-    if not isinstance(image, list | tuple) or len(image) != len(prompts):
-        count = len(image) if isinstance(image, list | tuple) else 1
-        raise RequestError(f"{len(prompts)} prompts need a list of {len(prompts)} images, and {count} came")
-    return prompts, [_as_images(own) for own in image]
-
-
-def _as_images(image: Any) -> tuple[Any, ...]:
-    if image is None:
-        return ()
-    return tuple(image) if isinstance(image, list | tuple) else (image,)

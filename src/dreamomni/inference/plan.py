@@ -3,23 +3,22 @@
 Whatever can be refused is refused here, before the model runs.
 """
 
-import hashlib
 import math
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from PIL import Image
 
 from dreamomni.errors import RequestError
+from dreamomni.inference.structure import Kept, fingerprint, result_size, understand
 from dreamomni.models.folder import ModelCard
 from dreamomni.tasks.geometry import Size, check_size
 from dreamomni.tasks.images import load_image
-from dreamomni.tasks.request import EditRequest, Request, TextToImageRequest
+from dreamomni.tasks.request import OutpaintRequest, Request, SubjectRequest
 
 _FAMILIAR_AREA = 4
 """Up to this many times the training area, a model is taken to be at home."""
-
-ServedRequest: TypeAlias = TextToImageRequest | EditRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +27,10 @@ class Plan:
 
     task: str
     prompt: str
+    words: str
+    """What the model reads: the prompt, and what the task adds to it."""
     images: tuple[Image.Image, ...]
-    """Input images, RGB, in order, at the size in which the model sees them (before padding to the grid)."""
+    """Input images, RGB, in order, as the model sees them (before padding to the grid): holes filled."""
     sources: tuple[str, ...]
     """Size and sha256 of the pixels of every image as it came; no path, for results are shared."""
     size: Size
@@ -38,12 +39,40 @@ class Plan:
     num_inference_steps: int
     guidance_scale: float
     image_guidance_scale: float
+    kept: Kept | None = None
+    """What of the result is put back as it came."""
+    colour: str | None = None
+    """Of the mark, for segment and detect."""
+    structure: Mapping[str, Any] = field(default_factory=dict)
+    """What the provenance says of drags, margins, masks and the like."""
 
     @property
     def shape(self) -> tuple[Any, ...]:
         """What plans must have in common to run as one batch."""
         sizes = tuple(image.size for image in self.images)
         return (self.size, sizes, self.num_inference_steps, self.guidance_scale, self.image_guidance_scale)
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of one result and all its input images, which share the network's memory."""
+        return self.size.num_pixels + sum(image.width * image.height for image in self.images)
+
+
+def check_request(request: Request, card: ModelCard) -> None:
+    """Refuse what a model did not learn. It takes the card alone, so it can come before the weights.
+
+    Raises:
+        RequestError: The model does not know the task, or does not take so many images.
+    """
+    if request.task not in card.tasks:
+        raise RequestError(
+            f"model {card.name!r} did not learn {request.task}; it learned {', '.join(card.tasks)}"
+        )
+    if card.max_images is not None and len(request.images) > card.max_images:
+        raise RequestError(
+            f"model {card.name!r} takes {card.max_images} input images, and the request has "
+            f"{len(request.images)}"
+        )
 
 
 def make_plan(request: Request, card: ModelCard, grid_px: int) -> Plan:
@@ -58,37 +87,28 @@ def make_plan(request: Request, card: ModelCard, grid_px: int) -> Plan:
     Raises:
         RequestError: The model did not learn the task, an image cannot be used, or a size is not possible.
     """
-    if request.task not in card.tasks:
-        raise RequestError(
-            f"model {card.name!r} did not learn {request.task}; it learned {', '.join(card.tasks)}"
-        )
-    if not isinstance(request, ServedRequest):
-        raise RequestError(f"{request.task} requests cannot be served yet: say text_to_image or edit")
-    images = tuple(load_image(image) for image in request.images)
-    sources = tuple(_fingerprint(image) for image in images)
-    if card.max_images is not None and len(images) > card.max_images:
-        raise RequestError(
-            f"model {card.name!r} takes {card.max_images} input images, and the request has {len(images)}"
-        )
+    check_request(request, card)
+    loaded = tuple(load_image(image) for image in request.images)
     if request.size is not None:
         check_size(request.size, grid_px, card.pixel_budget)
-        if images:
-            images = (_resize(images[0], request.size), *images[1:])
-    size = request.size or (Size(*images[0].size) if images else _base_size(card, grid_px))
-    for number, image in enumerate(images, start=1):
-        _check_area(f"image {number}", Size(*image.size), card, grid_px)
+    _check_areas(request, loaded, card, grid_px)
+    found = understand(request, loaded)
     return Plan(
         task=request.task,
         prompt=request.prompt,
-        images=images,
-        sources=sources,
-        size=size,
+        words=found.words,
+        images=found.images,
+        sources=tuple(fingerprint(image) for image in loaded),
+        size=found.size or _base_size(card, grid_px),
         seeds=tuple(request.image_seed(number) for number in range(request.num_images)),
         num_inference_steps=_first(request.num_inference_steps, card.num_inference_steps),
         guidance_scale=_first(request.guidance_scale, card.guidance_scale),
         image_guidance_scale=_first(request.image_guidance_scale, card.image_guidance_scale)
-        if images
+        if loaded
         else 1.0,
+        kept=found.kept,
+        colour=found.colour,
+        structure=found.record,
     )
 
 
@@ -104,10 +124,6 @@ def doubts(plan: Plan, card: ModelCard) -> list[str]:
     ]
 
 
-def _fingerprint(image: Image.Image) -> str:
-    return f"{image.width}x{image.height} sha256:{hashlib.sha256(image.tobytes()).hexdigest()}"
-
-
 def _first(asked: Any, preferred: Any) -> Any:
     return preferred if asked is None else asked
 
@@ -117,17 +133,22 @@ def _base_size(card: ModelCard, grid_px: int) -> Size:
     return Size(side, side)
 
 
-def _resize(image: Image.Image, size: Size) -> Image.Image:
-    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
-
-
-def _check_area(name: str, size: Size, card: ModelCard, grid_px: int) -> None:
-    if size.num_pixels <= card.pixel_budget:
-        return
-    scale = math.sqrt(card.pixel_budget / size.num_pixels)
-    fit = Size(*(max(grid_px, int(side * scale) // grid_px * grid_px) for side in size))
-    remedy = f"ask for a smaller result, such as {fit}" if name == "image 1" else f"scale it to {fit} or less"
-    raise RequestError(
-        f"{name} is {size}, which is {size.num_pixels:,} pixels, but model {card.name!r} takes at most "
-        f"{card.pixel_budget:,}: {remedy}"
-    )
+def _check_areas(request: Request, images: tuple[Image.Image, ...], card: ModelCard, grid_px: int) -> None:
+    """Refuse images that are too large, each as large as the model would see it, before any is made."""
+    sizes = [Size(*image.size) for image in images]
+    if sizes and not isinstance(request, SubjectRequest):
+        sizes[0] = result_size(request, images) or sizes[0]
+    for number, size in enumerate(sizes, start=1):
+        if size.num_pixels <= card.pixel_budget:
+            continue
+        scale = math.sqrt(card.pixel_budget / size.num_pixels)
+        fit = Size(*(max(grid_px, int(side * scale) // grid_px * grid_px) for side in size))
+        name, remedy = f"image {number}", f"scale it to {fit} or less"
+        if number == 1 and isinstance(request, OutpaintRequest):
+            name, remedy = "image 1 with its margins", "take smaller margins, or scale the image down first"
+        elif number == 1 and not isinstance(request, SubjectRequest):
+            remedy = f"ask for a smaller result, such as {fit}"
+        raise RequestError(
+            f"{name} is {size}, which is {size.num_pixels:,} pixels, but model {card.name!r} takes at most "
+            f"{card.pixel_budget:,}: {remedy}"
+        )

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from dreamomni.flow.guidance import guide, guide_twice
 from dreamomni.flow.noise import draw_noise
+from dreamomni.inference.structure import Kept
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.transformer import DreamOmniTransformer2DModel
 from dreamomni.models.vlm import TextFeatures, VLMEncoder
@@ -152,6 +153,28 @@ def guided_velocity(
         return predictions[0]
 
     return velocity
+
+
+def put_back(pixels_BCHW: Tensor, kept: Sequence[Kept | None]) -> Tensor:
+    """Put what is kept of the input images back into the results.
+
+    The seam is hard: outside the mask every 8-bit level is that of the input again, and inside it nothing is
+    blended, because what lies there in the input is what shall go.
+
+    Args:
+        pixels_BCHW: Results in about [-1, 1].
+        kept: For each result what is put back, of its size; None for nothing.
+
+    Returns:
+        Float32 pixels of the same shape.
+    """
+    results = pixels_BCHW.to(torch.float32, copy=True)
+    for number, own in enumerate(kept):
+        if own is not None:
+            known = to_pixels([own.image])[0].to(results.device)
+            free = torch.from_numpy(np.array(own.mask) > 0).to(results.device)
+            results[number] = torch.where(free, results[number], known)
+    return results
 
 
 def decode(autoencoder: Autoencoder, latents_BChw: Tensor, size: Size) -> Tensor:

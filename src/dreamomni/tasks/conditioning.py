@@ -149,12 +149,18 @@ def mark_words(task: str, prompt: str, colour: str) -> str:
         colour: What to mark it in; that of `mark_colour` where the prompt names one.
     """
     text = prompt.strip().rstrip(".")
-    if _first_word(text) in MARKING_VERBS:
+    if is_instruction(text):
         return prompt if mark_colour(prompt) else f"{text} in {colour}"
     named = _NAMED_IN.fullmatch(text)
     thing = named[1] if named and _as_named(named[2]) == colour else text
     template = SEGMENT_IN if task == "segment" else BOXES_AROUND if asks_many(thing) else BOX_AROUND
     return template.format(d=thing, c=colour, ac=f"{_article(colour)} {colour}")
+
+
+def is_instruction(prompt: str) -> bool:
+    """Say whether a prompt says what to do ("mark the fish"), or only names what to do it to ("the fish")."""
+    found = re.match(r"\s*([a-z]+)", prompt, re.IGNORECASE)
+    return found is not None and found[1].lower() in MARKING_VERBS
 
 
 def asks_many(prompt: str) -> bool:
@@ -236,11 +242,6 @@ def _canvas(size: Size, rgb: RGB) -> Pixels:
 
 def _as_named(colour: str) -> str:
     return {"grey": "gray"}.get(colour.lower(), colour.lower())
-
-
-def _first_word(text: str) -> str:
-    found = re.match(r"[a-z]+", text, re.IGNORECASE)
-    return found[0].lower() if found else ""
 
 
 def _article(word: str) -> str:

@@ -198,7 +198,11 @@ def load_mask(source: ImageInput, size: Size) -> Image.Image:
     grey = np.asarray(load_image(source, min_side=1, background=(0, 0, 0)).convert("L"))
     found = Size(grey.shape[1], grey.shape[0])
     if found != size:
-        raise RequestError(f"the mask is {found}, but its image is {size}; make them equal")
+        turned = "; it seems to lie on its side" if found == (size.height, size.width) else ""
+        raise RequestError(
+            f"the mask is {found}, but its image is {size}{turned}: scale it to {size}, or paint it "
+            "on a copy of the image"
+        )
     mask = np.where(grey >= 128, np.uint8(255), np.uint8(0))
     if not mask.any():
         raise RequestError("the mask is black everywhere; paint white where the image may change")

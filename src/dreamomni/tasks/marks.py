@@ -114,24 +114,12 @@ def read_boxes(outlines: Mask, *, many: bool = True) -> tuple[Box, ...]:
     Returns:
         Boxes from the top, then from the left; none without paint.
     """
-    height, width = outlines.shape
     count, labels, stats, _ = cv2.connectedComponentsWithStats(outlines, connectivity=8)
     found: list[Box] = []
     for number in range(1, count):
         x, y, w, h, _ = (int(value) for value in stats[number])
         enclosed = _enclosed(labels[y : y + h, x : x + w] == number)
-        if len(enclosed) == 1:
-            hole = enclosed[0]
-            found.append(
-                Box(
-                    hole.x0 // 2 if x == 0 else x + hole.x0,
-                    hole.y0 // 2 if y == 0 else y + hole.y0,
-                    width - (w - hole.x1) // 2 if x + w == width else x + hole.x1,
-                    height - (h - hole.y1) // 2 if y + h == height else y + hole.y1,
-                )
-            )
-        else:
-            found += [Box(x + hole.x0, y + hole.y0, x + hole.x1, y + hole.y1) for hole in enclosed]
+        found += [_to_border(outlines, Box(x + b.x0, y + b.y0, x + b.x1, y + b.y1)) for b in enclosed]
         if not enclosed and many:
             found.append(_within(labels == number))
     if not many and len(found) != 1 and count > 1:
@@ -157,6 +145,18 @@ def _enclosed(outline: npt.NDArray[np.bool_]) -> list[Box]:
         if number != labels[0, 0] and min(w, h) >= _LEAST_HOLE:
             boxes.append(Box(x - 1, y - 1, x - 1 + w, y - 1 + h))
     return boxes
+
+
+def _to_border(outlines: Mask, hole: Box) -> Box:
+    """Move the sides of what is enclosed that have nothing but paint between them and the border."""
+    height, width = outlines.shape
+    x, y = (hole.x0 + hole.x1) // 2, (hole.y0 + hole.y1) // 2
+    return Box(
+        hole.x0 // 2 if outlines[y, : hole.x0].all() else hole.x0,
+        hole.y0 // 2 if outlines[: hole.y0, x].all() else hole.y0,
+        width - (width - hole.x1) // 2 if outlines[y, hole.x1 :].all() else hole.x1,
+        height - (height - hole.y1) // 2 if outlines[hole.y1 :, x].all() else hole.y1,
+    )
 
 
 def _within(paint: npt.NDArray[np.bool_]) -> Box:

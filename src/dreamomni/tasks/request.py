@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 from PIL import Image
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -22,6 +23,7 @@ from pydantic import (
 
 from dreamomni.config import StrictConfig, explain
 from dreamomni.errors import RequestError
+from dreamomni.tasks.conditioning import check_colour, is_instruction, mark_colour
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.images import ImageInput as ImageInput
 
@@ -44,6 +46,19 @@ class Margins(NamedTuple):
     top: int = 0
     right: int = 0
     bottom: int = 0
+
+
+def _four_margins(value: Any) -> Any:
+    if isinstance(value, list | tuple) and len(value) != len(Margins._fields):
+        raise ValueError(f"{len(value)} numbers, but there are four margins: left, top, right, bottom")
+    return value
+
+
+def _check_colour(value: Any) -> str:
+    try:
+        return check_colour(str(value))
+    except RequestError as error:  # pydantic collects ValueErrors and adds the field's name
+        raise ValueError(str(error)) from None
 
 
 def _describe_image(image: ImageInput) -> str:
@@ -69,13 +84,15 @@ class BaseRequest(StrictConfig):
     needs_prompt: ClassVar[bool] = True
     min_images: ClassVar[int] = 1
     max_images: ClassVar[int | None] = None
+    takes_mask: ClassVar[bool] = False
+    takes_drags: ClassVar[bool] = False
 
     task: str
     prompt: str = ""
     images: tuple[ImageField, ...] = ()
     """Image 1 first."""
     mask: ImageField | None = None
-    """White is where the image may change."""
+    """White is where image 1 may change; soft masks are split at the middle."""
     drags: tuple[Drag, ...] = ()
     size: Size | None = None
     """None: the size of image 1, or the model's base size without one."""
@@ -121,9 +138,11 @@ class BaseRequest(StrictConfig):
         if self.mask is not None and not self.images:
             raise RequestError("a mask needs the image that it belongs to")
         for drag in self.drags:
-            ends = (drag.x, drag.y, drag.x + drag.dx, drag.y + drag.dy)
-            if not all(0 <= end <= 1 for end in ends):
-                raise RequestError(f"drag {tuple(drag)} leaves the image: both ends must be within 0 to 1")
+            _check_drag(drag)
+        if self.mask is not None and not self.takes_mask:
+            raise RequestError(f"{name} takes no mask: {_tasks_with('takes_mask')} do")
+        if self.drags and not self.takes_drags:
+            raise RequestError(f"{name} takes no drags: {_tasks_with('takes_drags')} do")
 
 
 class TextToImageRequest(BaseRequest):
@@ -134,15 +153,32 @@ class TextToImageRequest(BaseRequest):
     task: Literal["text_to_image"] = "text_to_image"
 
 
-class EditRequest(BaseRequest):
-    """Change image 1 as the prompt says; further images are what the prompt refers to."""
+class PartialRequest(BaseRequest):
+    """Anything that changes a part of image 1 and may keep the rest exactly."""
 
+    keep_outside: bool = True
+    """Whether pixels that the mask does not mark are put back bit by bit as they came; the seam is hard."""
+
+
+class EditRequest(PartialRequest):
+    """Change image 1 as the prompt says; further images are what the prompt refers to.
+
+    The model sees image 1 whole, with or without a mask; with one, what it changes elsewhere is undone.
+    """
+
+    takes_mask: ClassVar[bool] = True
+    takes_drags: ClassVar[bool] = True
     task: Literal["edit"] = "edit"
 
 
-class InpaintRequest(BaseRequest):
-    """Repaint image 1 where the mask is white."""
+class InpaintRequest(PartialRequest):
+    """Paint image 1 anew where the mask is white; the model does not see what is there.
 
+    The prompt describes the whole result. Without one, the hole is filled as its surroundings suggest.
+    """
+
+    needs_prompt: ClassVar[bool] = False
+    takes_mask: ClassVar[bool] = True
     task: Literal["inpaint"] = "inpaint"
 
     def _check(self) -> None:
@@ -151,12 +187,12 @@ class InpaintRequest(BaseRequest):
             raise RequestError("inpaint needs a mask: white where the image is to be repainted")
 
 
-class OutpaintRequest(BaseRequest):
-    """Continue image 1 beyond its edges."""
+class OutpaintRequest(PartialRequest):
+    """Continue image 1 beyond its edges. The result is as large as the image and its margins."""
 
     needs_prompt: ClassVar[bool] = False
     task: Literal["outpaint"] = "outpaint"
-    margins: Margins = Margins()
+    margins: Annotated[Margins, BeforeValidator(_four_margins)] = Margins()
 
     def _check(self) -> None:
         super()._check()
@@ -164,12 +200,16 @@ class OutpaintRequest(BaseRequest):
             raise RequestError(f"outpaint margins {tuple(self.margins)} must not be negative")
         if sum(self.margins) == 0:
             raise RequestError("outpaint needs a margin: say how many pixels to add on at least one side")
+        if self.size is not None:
+            raise RequestError("outpaint takes no size: the result is as large as the image and its margins")
 
 
-class DragRequest(BaseRequest):
-    """Move parts of image 1 along the drags."""
+class DragRequest(PartialRequest):
+    """Move parts of image 1 along the drags; words may say what happens to what."""
 
     needs_prompt: ClassVar[bool] = False
+    takes_mask: ClassVar[bool] = True
+    takes_drags: ClassVar[bool] = True
     task: Literal["drag"] = "drag"
 
     def _check(self) -> None:
@@ -179,30 +219,44 @@ class DragRequest(BaseRequest):
 
 
 class ControlRequest(BaseRequest):
-    """A picture from words that follows a map: image 1 is that map."""
+    """A picture from words that follows a map: image 1 is that map. The result has its size."""
 
+    needs_prompt: ClassVar[bool] = False
     task: Literal["control"] = "control"
     control: Literal["canny", "depth", "pose", "scribble", "segmentation"]
     """What kind of map image 1 is."""
 
 
 class SubjectRequest(BaseRequest):
-    """A picture from words with the subjects of the images in it."""
+    """A picture from words with the subjects of the images in it, of the model's own size or another."""
 
+    needs_prompt: ClassVar[bool] = False
     task: Literal["subject"] = "subject"
 
 
-class SegmentRequest(BaseRequest):
-    """Paint the thing that the prompt names in image 1."""
+class MarkRequest(BaseRequest):
+    """Mark what the prompt names ("the fish") in image 1; a whole instruction does as well."""
 
     max_images: ClassVar[int | None] = 1
+    colour: Annotated[str, PlainValidator(_check_colour)] | None = None
+    """What to mark it in. None: the colour that the prompt says, or one that image 1 does not show."""
+
+    def _check(self) -> None:
+        super()._check()
+        said = mark_colour(self.prompt) if is_instruction(self.prompt) else None
+        if self.colour is not None and said not in (None, self.colour):
+            raise RequestError(f"the prompt asks for {said} and colour for {self.colour}: leave one out")
+
+
+class SegmentRequest(MarkRequest):
+    """Paint the thing that the prompt names in image 1."""
+
     task: Literal["segment"] = "segment"
 
 
-class DetectRequest(BaseRequest):
+class DetectRequest(MarkRequest):
     """Draw a box around each thing that the prompt names in image 1."""
 
-    max_images: ClassVar[int | None] = 1
     task: Literal["detect"] = "detect"
 
 
@@ -235,6 +289,23 @@ def parse_request(values: Mapping[str, Any]) -> "Request":
         hint = f"did you mean {close[0]}?" if close else f"say one of {', '.join(REQUESTS)}"
         raise RequestError(f"task {task!r} is unknown; {hint}")
     return REQUESTS[task].model_validate(dict(values))  # type: ignore[return-value]  # REQUESTS lists the union
+
+
+def _check_drag(drag: Drag) -> None:
+    ends = (drag.x, drag.y, drag.x + drag.dx, drag.y + drag.dy)
+    if all(0 <= end <= 1 for end in ends):
+        return
+    remedy = "both ends must be within 0 to 1"
+    if max(map(abs, drag)) > 1:
+        remedy = (
+            "x, y, dx and dy are fractions from 0 to 1, not pixels: divide x and dx by the width of image 1, "
+            "y and dy by its height"
+        )
+    raise RequestError(f"drag ({', '.join(f'{value:g}' for value in drag)}) leaves the image: {remedy}")
+
+
+def _tasks_with(able: str) -> str:
+    return ", ".join(name for name, kind in REQUESTS.items() if getattr(kind, able))
 
 
 def _count(number: int) -> str:

@@ -1,11 +1,13 @@
 """What a request gives: images, and where they come from."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
+from pydantic import Field
 
 from dreamomni.config import StrictConfig
-from dreamomni.tasks.geometry import Size
+from dreamomni.tasks.geometry import Box, Size
 
 PNG_KEY = "dreamomni.provenance"
 """The text key under which a PNG of ours carries its provenance."""
@@ -19,6 +21,10 @@ class Provenance(StrictConfig):
     """Of the weights; the empty string where they come from no file."""
     task: str
     prompt: str
+    words: str | None = None
+    """What the model read, where it is more than the prompt: drag points, the name of a map, a colour."""
+    structure: dict[str, Any] = Field(default_factory=dict)
+    """What the task adds: `drags`, `margins`, `control`, `colour`, `mask` (size, sha256), `keep_outside`."""
     images: tuple[str, ...] = ()
     """Where the input images came from, in order."""
     seed: int
@@ -37,8 +43,37 @@ class Provenance(StrictConfig):
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """What was marked in one image of a segmentation or detection, read off its pixels.
+
+    The picture is the answer of the model, and this is a reading of it (see `tasks.marks`): exact for flat
+    paint; wrong where the model changed something else to about that colour, or left gaps; at soft borders
+    off by a pixel or two. Nothing is read where image 1 shows the colour already.
+    """
+
+    colour: str
+    """Of the paint, by its name in `tasks.colours.PALETTE`."""
+    boxes: tuple[Box, ...]
+    """In pixels of the image. Detection: the boxes drawn. Segmentation: around each painted region."""
+    mask: Image.Image | None = None
+    """Segmentation: mode "L", white where the image is painted. None for detection."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImageResult:
     """The images of one request, in order of their noise, with their common provenance."""
 
     images: tuple[Image.Image, ...]
     provenance: Provenance
+    marks: tuple[Marks, ...] = ()
+    """For segment and detect what was marked in each image; else empty."""
+
+    @property
+    def mask(self) -> Image.Image | None:
+        """What a segmentation painted in the first image: mode "L", white on it. None for other tasks."""
+        return self.marks[0].mask if self.marks else None
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The boxes of a detection, or around the regions of a segmentation, in the first image."""
+        return self.marks[0].boxes if self.marks else ()
