@@ -85,15 +85,20 @@ def load_transformer(
 
 
 def count_parameters(preset: str, **changes: Any) -> dict[str, int]:
-    """Parameters of a preset in all and by part, counted on the meta device.
-
-    Returns:
-        ``{"total", "dit_blocks", "long_skips", "convolutions", "text", "time"}``; ``time`` holds the time
-        embedding and the final
-        modulation.
-    """
+    """Parameters of a preset in all and by part, counted on the meta device. See :func:`count_parts`."""
     with torch.device("meta"):
         model = build_transformer(preset, **changes)
+    parts = count_parts(model)
+    return {"total": sum(parts.values()), **parts}
+
+
+def count_parts(model: DreamOmniTransformer2DModel) -> dict[str, int]:
+    """Parameters of a network by part.
+
+    Returns:
+        ``{"dit_blocks", "long_skips", "convolutions", "text", "time"}``; ``time`` holds the time
+        embedding and the final modulation.
+    """
     parts = dict.fromkeys(("dit_blocks", "long_skips", "convolutions", "text", "time"), 0)
     rooms = {"stages": "dit_blocks", "fusions": "long_skips", "text_norm": "text", "text_in": "text"}
     rooms |= {
@@ -104,4 +109,4 @@ def count_parameters(preset: str, **changes: Any) -> dict[str, int]:
     }
     for name, parameter in model.named_parameters():
         parts[rooms.get(name.split(".", maxsplit=1)[0], "convolutions")] += parameter.numel()
-    return {"total": sum(parts.values()), **parts}
+    return parts

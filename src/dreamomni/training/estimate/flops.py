@@ -26,16 +26,20 @@ class Flop(NamedTuple):
             which no gradient needs.
     """
 
-    forward: int = 0
-    backward: int = 0
-    recomputed: int = 0
+    forward: float = 0
+    backward: float = 0
+    recomputed: float = 0
+
+    def plus(self, other: "Flop", share: float = 1) -> "Flop":
+        """The sum with a share of another, for means."""
+        return Flop(*(own + share * its for own, its in zip(self, other, strict=True)))
 
     @property
-    def training(self) -> int:
+    def training(self) -> float:
         """Forward and backward."""
         return self.forward + self.backward
 
-    def executed(self, *, checkpointing: bool) -> int:
+    def executed(self, *, checkpointing: bool) -> float:
         """Training, and the second forward pass of the blocks where they are checkpointed."""
         return self.training + (self.recomputed if checkpointing else 0)
 
@@ -111,7 +115,7 @@ def transformer_flop(
                 tally, config, num_text_tokens, num_noise // share, num_images // share, isolated
             )
 
-    if config.variant != "v1":
+    if (config.variant != "v1") if config.long_skips is None else config.long_skips:
         for stage in range(half, config.num_stages):
             coarse = has_coarse and stage < half + half // 2
             tally.linear(num_text_tokens, 2 * width, width)
@@ -161,7 +165,7 @@ def _dit_block(
 
 
 def text_encoder_flop(
-    config: Any, num_tokens: int, patches: Sequence[int] = (), *, trained: bool = False
+    config: Any, num_tokens: int, patches: Sequence[int] = (), *, trained: bool = False, whole: bool = False
 ) -> Flop:
     """Operations of a Qwen2-VL up to the penultimate layer, for one prompt with its images.
 
@@ -169,18 +173,22 @@ def text_encoder_flop(
         config: A `Qwen2VLConfig`.
         num_tokens: Tokens of the prompt, those of its images included.
         patches: Patches of every image, before they are merged.
-        trained: The language layers learn along; the vision part never does.
+        trained: The language layers learn along.
+        whole: Up to the head, and with a vision part that learns too where `trained` is set.
     """
     language, vision = config.text_config, config.vision_config
     width, inner = language.hidden_size, language.intermediate_size
     keys = language.num_key_value_heads * (width // language.num_attention_heads)
     tally = _Tally(trained)
-    for _ in range(language.num_hidden_layers - 1):
+    for _ in range(language.num_hidden_layers - (0 if whole else 1)):
         tally.linear(num_tokens, width, 2 * width + 2 * keys)
         tally.linear(num_tokens, width, 3 * inner)
         # Causal, but computed whole by all but the fastest kernels.
         tally.attention(num_tokens**2, width)
-    seen = _Tally(trained=False)
+    recomputed = tally.forward if trained else 0
+    if whole:
+        tally.linear(num_tokens, width, language.vocab_size)
+    seen = _Tally(trained=trained and whole)
     side, embed = vision.patch_size, vision.embed_dim
     merged = vision.spatial_merge_size**2
     for count in patches:
@@ -190,4 +198,4 @@ def text_encoder_flop(
             seen.attention(count**2, embed)
         seen.linear(count // merged, merged * embed, merged * embed)
         seen.linear(count // merged, merged * embed, vision.hidden_size)
-    return Flop(tally.forward + seen.forward, tally.backward)
+    return Flop(tally.forward + seen.forward, tally.backward + seen.backward, recomputed)
