@@ -1,4 +1,6 @@
+import json
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     DPTConfig,
     DPTForDepthEstimation,
@@ -22,7 +25,8 @@ from dreamomni.config import load_recipe
 from dreamomni.data.annotators import DepthAnnotator, SegmentationAnnotator, load_annotators
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
-from dreamomni.errors import ConfigError, ModelError
+from dreamomni.data.shards.job import ShardJob, open_dataset
+from dreamomni.errors import ConfigError, DataError, ModelError
 
 SMALL = ["size=64x48", "names=[apple, tree, house, fish]"]
 
@@ -134,10 +138,6 @@ def test_wrong_models_are_refused_in_one_sentence(
         DepthAnnotator(str(segmentation_dir))
     with pytest.raises(ModelError, match="cannot be loaded as a transformers segmentation model"):
         SegmentationAnnotator(str(tmp_path))
-    import shutil
-
-    from safetensors.torch import load_file, save_file
-
     broken = tmp_path / "broken"
     shutil.copytree(depth_dir, broken)
     weights = load_file(broken / "model.safetensors")
@@ -154,6 +154,31 @@ def test_an_engine_without_the_model_of_its_recipe_is_refused(depth_dir: Path) -
     plain = load_recipe("reference", CollageRecipe, SMALL)
     with pytest.raises(ConfigError, match="asks for depth maps by no model"):
         CollageEngine(plain, annotators=load_annotators(recipe))
+
+
+def test_other_weights_under_one_path_are_another_data_set(depth_dir: Path, tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    shutil.copytree(depth_dir, place)
+    recipe = load_recipe("reference", CollageRecipe, [*SMALL, f"reference.depth_model={place}"])
+    job = ShardJob(recipe, tmp_path / "set", num_samples=2)
+    identity = open_dataset(job, job.make_engine())
+    assert open_dataset(job, job.make_engine()) == identity
+    # The same model under another name has the same digest; one weight that differs is another model.
+    assert DepthAnnotator(str(place)).digest == DepthAnnotator(str(depth_dir)).digest
+    weights = load_file(place / "model.safetensors")
+    next(iter(weights.values())).view(-1)[0] += 1
+    save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DataError, match="other weights of a depth or segmentation model"):
+        open_dataset(job, job.make_engine())
+
+
+def test_other_settings_are_another_model(depth_dir: Path, tmp_path: Path) -> None:
+    place = tmp_path / "model"
+    shutil.copytree(depth_dir, place)
+    settings = json.loads((place / "preprocessor_config.json").read_text())
+    settings["image_mean"] = [0.4, 0.5, 0.5]
+    (place / "preprocessor_config.json").write_text(json.dumps(settings))
+    assert DepthAnnotator(str(place)).digest != DepthAnnotator(str(depth_dir)).digest
 
 
 def test_no_model_means_no_torch() -> None:

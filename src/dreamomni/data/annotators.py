@@ -6,6 +6,10 @@ comes with a model.
 """
 
 import colorsys
+import hashlib
+import json
+from functools import cached_property
+from importlib.metadata import version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +21,8 @@ from dreamomni.errors import ModelError
 
 # Models whose numbers are distances; those of all others grow towards the camera.
 _METRIC = ("glpn", "zoedepth", "depth_pro")
+# Settings that say where a model came from.
+_NAMES = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version")
 _GOLDEN = 0.61803398875
 
 
@@ -53,6 +59,24 @@ class _ModelAnnotator:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.source, self.device)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash (hex) of weights, settings, versions and device: what lies under the path, not its name."""
+        import torch
+
+        settings = [
+            json.loads(self._model.config.to_json_string(use_diff=False)),
+            json.loads(self._processor.to_json_string()),
+        ]
+        settings = [{key: one[key] for key in one if key not in _NAMES} for one in settings]
+        versions = {package: version(package) for package in ("torch", "transformers")}
+        facts = json.dumps([settings, versions, self.device], sort_keys=True)
+        found = hashlib.sha256(facts.encode())
+        for name, values in sorted(self._model.state_dict().items()):
+            found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+            found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return found.hexdigest()
 
     def _outputs(self, pixels: npt.NDArray[np.uint8]) -> Any:
         import torch

@@ -1,5 +1,7 @@
 """Sample i of a collage recipe, as a pure function of (recipe, seed, i)."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
@@ -108,8 +110,14 @@ class CollageEngine:
 
     @property
     def asset_digest(self) -> str:
-        """Hash (hex) of all assets; with the recipe, the seed and the split it says what a data set is."""
-        return self._assets.digest
+        """Hash (hex) of all assets; with the recipe, the seed and the split it says what a data set is.
+
+        The weights of models that draw maps count as assets: a path does not say what lies under it.
+        """
+        models = {control: model.digest for control, model in sorted(self._annotators.items())}
+        if not models:
+            return self._assets.digest
+        return hashlib.sha256(json.dumps([self._assets.digest, models]).encode()).hexdigest()
 
     @property
     def asset_infos(self) -> tuple[AssetInfo, ...]:

@@ -44,6 +44,11 @@ class Annotator(Protocol):
     source: str
     """The path or hub id that the recipe names."""
 
+    @property
+    def digest(self) -> str:
+        """Hash (hex) of all that decides its maps: two models of one digest make the same ones."""
+        ...
+
     def annotate(self, pixels: Pixels) -> Annotation:
         """Make the map of a picture (H, W, 3) uint8, of the same size."""
         ...

@@ -40,7 +40,7 @@ _WORDS = {
     "shard_size": "another shard size",
     "image_format": "another image format",
     "polish": "words of another language model",
-    "asset_digest": "other assets",
+    "asset_digest": "other assets or other weights of a depth or segmentation model",
     "format_version": "another version of the format",
     "engine_version": "another version of dreamomni",
     "libraries": "other versions of libraries",
