@@ -36,7 +36,8 @@ from dreamomni.errors import DataError
 NUM_SAMPLES = 72
 SHARD_SIZE = 6
 _LONGEST_SECONDS = {1: 0.8, 2: 6.0}
-_PATIENCE_SECONDS = 60.0
+# A worker imports the script that started it before it can tie itself to its parent: long, under load.
+_PATIENCE_SECONDS = 300.0
 
 
 def make_job(folder: Path) -> ShardJob:
@@ -65,6 +66,8 @@ class Killer:
         self._whole = _contents(whole.folder)
         self._job = make_job(place / "killed")
         self._accepted: set[int] = set()
+        self.longest_wait = 0.0
+        """Seconds until the last process of a killed group was gone, at most."""
 
     def kill(self, num_workers: int, num_processes: int = 1) -> None:
         """Kill once, and check.
@@ -82,7 +85,7 @@ class Killer:
             os.kill(group, signal.SIGKILL)
         for group in groups:
             os.waitpid(group, 0)
-            _wait_for_the_end(group)
+            self.longest_wait = max(self.longest_wait, _wait_for_the_end(group))
         self.counts["kills"] += 1
         self.check()
 
@@ -158,16 +161,30 @@ def _fork(work: Callable[[], object]) -> int:
         os._exit(1)
 
 
-def _wait_for_the_end(group: int) -> None:
-    """Wait until no process of the group is left: workers must end with their parent."""
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < end:
+def _wait_for_the_end(group: int) -> float:
+    """Wait until no process of the group is left, as workers must end with their parent; for how long."""
+    start = time.monotonic()
+    while (waited := time.monotonic() - start) < _PATIENCE_SECONDS:
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
-            return
+            return waited
         time.sleep(0.02)
-    raise HalfShardError(f"workers outlived their parent by {_PATIENCE_SECONDS:.0f} seconds")
+    raise HalfShardError(f"workers outlived their parent by {waited:.0f} seconds: {_left_of(group)}")
+
+
+def _left_of(group: int) -> str:
+    """What /proc says of the processes of a group: number, state, CPU ticks, command."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(state[2]) == group:
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                found.append(f"{folder.name} {state[0]} {int(state[11]) + int(state[12])} {command}")
+        except (OSError, ValueError, IndexError):
+            continue
+    return "; ".join(found) or "nothing that /proc shows"
 
 
 def main() -> int:
@@ -194,6 +211,7 @@ def main() -> int:
             return 1
     for name, count in killer.counts.items():
         print(f"{count:6d} {name}")
+    print(f"{killer.longest_wait:6.1f} seconds until the last process of a killed group was gone, at most")
     if args.json is not None:
         args.json.write_text(json.dumps(dict(killer.counts), indent=2) + "\n")
     print("no half shard was accepted")
