@@ -32,3 +32,14 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_model import build_tiny_model
 
     return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def every_task_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a card that lists all nine tasks and up to three images. Do not write into it."""
+    from tiny_model import build_tiny_model
+
+    from dreamomni.tasks.request import REQUESTS
+
+    folder = tmp_path_factory.mktemp("models") / "every-task"
+    return build_tiny_model(folder, name="every-task", tasks=tuple(REQUESTS), max_images=3, world="mini-v1")

@@ -8,7 +8,7 @@ import pytest
 from dreamomni.cli.main import main
 from dreamomni.errors import RequestError
 
-VERBS = ("generate", "edit", "demo", "info", "train", "data", "evaluate")
+VERBS = ("generate", "edit", "segment", "detect", "control", "demo", "info", "train", "data", "evaluate")
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -40,6 +40,14 @@ def test_help_and_version_end_well(argv: list[str], capsys: pytest.CaptureFixtur
         ["generate", "a red star"],
         ["generate", "a red star", "-o", "out.png", "--steps", "many"],
         ["edit", "remove the star", "-o", "out.png"],
+        ["edit", "-i", "in.png", "-o", "out.png", "--drag", "0.5,0.5"],
+        ["edit", "-i", "in.png", "-o", "out.png", "--outpaint", "16"],
+        ["edit", "-i", "in.png", "-o", "out.png", "--outpaint", "1.5,0,0,0"],
+        ["edit", "a star", "-i", "in.png", "-o", "out.png", "--mask", "m.png", "--outpaint", "1,0,0,0"],
+        ["generate", "a star", "-o", "out.png", "--control", "edges", "--image", "in.png"],
+        ["generate", "a star", "-o", "out.png", "--control", "canny", "--subject", "in.png"],
+        ["segment", "the star", "-o", "out.png"],
+        ["control", "in.png"],
         ["data"],
         ["data", "sample", "mini-world", "--out", "x", "-n", "0"],
         ["evaluate", "world"],

@@ -2,11 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dreamomni.inference.pipeline import DreamOmniPipeline
     from dreamomni.tasks.request import Request
+    from dreamomni.tasks.result import ImageResult
 
 MODEL_HELP = "a packaged model, a folder, or a hub id (default: %(default)s)"
 
@@ -48,8 +49,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every request may set: --seed, --steps, --guidance, --size, -n and --quiet."""
+def add_sampling_arguments(parser: argparse.ArgumentParser, *, images: bool = True) -> None:
+    """Add what every request may set: --seed, --steps, --guidance, --size, -n and --quiet.
+
+    Args:
+        parser: Of the verb.
+        images: Whether there may be input images; they add --image-guidance.
+    """
     group = parser.add_argument_group("sampling (unset options take the model's own defaults)")
     group.add_argument(
         "--seed", type=int, default=0, metavar="N", help="the same seed gives the same picture"
@@ -58,6 +64,14 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--guidance", type=float, default=None, metavar="X", help="how strictly to follow the words"
     )
+    if images:
+        group.add_argument(
+            "--image-guidance",
+            type=float,
+            default=None,
+            metavar="X",
+            help="how strictly to keep to the input images",
+        )
     group.add_argument(
         "--size", default=None, metavar="WxH", help="size of the result in pixels, such as 64x64"
     )
@@ -85,14 +99,71 @@ def load_pipeline(args: argparse.Namespace) -> "DreamOmniPipeline":
     return pipe
 
 
-def produce(request: "Request", args: argparse.Namespace) -> int:
-    """Serve one request and write its pictures; what can fail early does so before the model is loaded."""
-    from dreamomni.inference.output import check_outputs, output_paths, save_result
+def serve(
+    request: "Request", args: argparse.Namespace, *beside: Path | None
+) -> tuple["ImageResult", list[list[Path]]]:
+    """Serve one request and write its pictures; what can fail early does so before the model is loaded.
 
-    paths = output_paths(Path(args.output), request.num_images)
-    check_outputs(paths)
-    pipe = load_pipeline(args)
-    save_result(pipe.run(request), request, paths)
-    for path in paths:
+    Args:
+        request: What to serve.
+        args: Parsed arguments with `output` and those of the model.
+        *beside: PNG files that the verb writes itself, one for each picture; they are checked too.
+
+    Returns:
+        The result, and the paths of its pictures, followed by those of every file beside them.
+    """
+    from dreamomni.inference.loading import read_grid, resolve_model
+    from dreamomni.inference.output import check_outputs, output_paths, save_result
+    from dreamomni.inference.plan import make_plan
+    from dreamomni.models.folder import read_card
+
+    named = [Path(args.output), *(path for path in beside if path is not None)]
+    paths = [output_paths(path, request.num_images) for path in named]
+    check_outputs([path for some in paths for path in some])
+    folder = resolve_model(args.model)
+    make_plan(request, read_card(folder), read_grid(folder))
+    result = load_pipeline(args).run(request)
+    save_result(result, request, paths[0])
+    return result, paths
+
+
+def produce(values: dict[str, Any], args: argparse.Namespace) -> int:
+    """Build a request out of its values and the common arguments, serve it, and say where pictures are."""
+    _, paths = serve(build_request(values, args), args)
+    for path in paths[0]:
         print(path)
     return 0
+
+
+def build_request(values: dict[str, Any], args: argparse.Namespace) -> "Request":
+    """Build a request: its images are loaded, so that a wrong one is known before a model is.
+
+    Args:
+        values: Values of its own fields, by name; None stands for the default.
+        args: Parsed arguments of `add_sampling_arguments`.
+    """
+    from dreamomni.tasks.geometry import Size
+    from dreamomni.tasks.images import load_image
+    from dreamomni.tasks.request import parse_request
+
+    given = {name: value for name, value in values.items() if value is not None}
+    if given.get("images"):
+        given["images"] = tuple(load_image(path) for path in given["images"])
+        given["image_guidance_scale"] = args.image_guidance
+    return parse_request(
+        {
+            "size": Size.parse(args.size) if args.size else None,
+            "seed": args.seed,
+            "num_inference_steps": args.steps,
+            "guidance_scale": args.guidance,
+            "num_images": args.num_images,
+            **given,
+        }
+    )
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add -o."""
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="PNG", help="where to write; -n 2 gives -1 and -2"
+    )

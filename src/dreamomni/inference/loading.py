@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 from dreamomni import models
 from dreamomni.errors import ModelError, OutputError
 from dreamomni.models.folder import CARD_NAME, COMPONENTS, INDEX_NAME
+from dreamomni.models.transformer import DOWNSAMPLING
 from dreamomni.storage import sha256_file, write_json
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -102,6 +103,24 @@ def check_model_folder(folder: Path) -> None:
                 f"{folder / INDEX_NAME} asks for {index.get(component)} as {component}, "
                 f"but this release loads only {list(expected)}"
             )
+
+
+def read_grid(folder: Path) -> int:
+    """Return what sides are multiples of inside the network, in pixels, read off the configurations alone.
+
+    Raises:
+        ModelError: A configuration is damaged.
+    """
+    try:
+        vae, transformer = (
+            json.loads((folder / component / "config.json").read_text(encoding="utf-8"))
+            for component in ("vae", "transformer")
+        )
+        factor = 2 ** (len(vae["block_out_channels"]) - 1)
+        variant = transformer["variant"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder} has a damaged config.json of its vae or transformer: {error}") from None
+    return int(factor * (DOWNSAMPLING if variant == "v3" else 2 * DOWNSAMPLING))
 
 
 def weight_files(folder: Path) -> list[Path]:
