@@ -19,7 +19,7 @@ from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.evaluation.checker import Detection, Vocabulary, detect
 from dreamomni.evaluation.degradations import Degradation
-from dreamomni.evaluation.runner import vocabulary_of
+from dreamomni.evaluation.judging import vocabulary_of
 from dreamomni.evaluation.scorers import direction_holds
 from dreamomni.seeding import generator
 from dreamomni.tasks.sample import ObjectLabel, TrainingSample

@@ -13,7 +13,7 @@ from dreamomni.data.collage.palette import BACKGROUNDS, MINI
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.evaluation.checker import Vocabulary, detect
 from dreamomni.evaluation.degradations import Degradation
-from dreamomni.evaluation.runner import vocabulary_of
+from dreamomni.evaluation.judging import vocabulary_of
 from dreamomni.seeding import generator
 
 

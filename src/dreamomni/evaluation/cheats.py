@@ -4,17 +4,21 @@
 |---|---|---|
 | blank | a white canvas | nothing |
 | noise | uniform noise | nothing |
-| copy_source | the picture to edit, unchanged (edits only) | no edit followed, PSNR at its cap |
+| copy_source | image 1, unchanged (everything but prompts) | no edit followed, PSNR at its cap |
 | other_truth | the truth of the next case of the same kind | luck: what a well-drawn but deaf answer gets |
+| telea, navier_stokes | OpenCV's two methods (holes only) | what a model must beat |
 | truth | the engine's own picture | everything; what is missing are the checker's mistakes |
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from dreamomni.evaluation.cases import WorldCase
+from dreamomni.evaluation.measures import inpaint_classic
+from dreamomni.evaluation.record import FILL_KINDS
 from dreamomni.seeding import generator
 
 Image = npt.NDArray[np.uint8]
@@ -36,6 +40,16 @@ def noise(cases: Sequence[WorldCase]) -> list[Image | None]:
 def copy_source(cases: Sequence[WorldCase]) -> list[Image | None]:
     """Image 1 of each case, unchanged."""
     return [case.case.images[0] for case in cases]
+
+
+def telea(cases: Sequence[WorldCase]) -> list[Image | None]:
+    """Holes filled by Telea's fast marching method (2004)."""
+    return [inpaint_classic(case, cv2.INPAINT_TELEA) for case in cases]
+
+
+def navier_stokes(cases: Sequence[WorldCase]) -> list[Image | None]:
+    """Holes filled by the method of Bertalmio et al. (2001)."""
+    return [inpaint_classic(case, cv2.INPAINT_NS) for case in cases]
 
 
 def other_truth(cases: Sequence[WorldCase]) -> list[Image | None]:
@@ -61,7 +75,16 @@ CHEATS: Mapping[str, Callable[[Sequence[WorldCase]], list[Image | None]]] = {
     "noise": noise,
     "copy_source": copy_source,
     "other_truth": other_truth,
+    "telea": telea,
+    "navier_stokes": navier_stokes,
     "truth": truth,
 }
-EDIT_ONLY = frozenset({"copy_source"})
-"""Cheats that need a source picture."""
+CLASSIC = ("telea", "navier_stokes")
+"""Not cheats: what was done before there were models."""
+
+
+def fits(name: str, case: WorldCase) -> bool:
+    """Whether a cheat can answer a case at all."""
+    if name == "copy_source":
+        return bool(case.case.images)
+    return name not in CLASSIC or case.case.kind in FILL_KINDS

@@ -31,7 +31,7 @@ from dreamomni.evaluation.segment import (
 from dreamomni.evaluation.templates import Placement, Template, TemplateBank
 from dreamomni.tasks.geometry import Box
 
-CHECKER_VERSION = 1
+CHECKER_VERSION = 2
 """Raised whenever a change here, in the templates or in the scorers can change a verdict."""
 MIN_SCORE = 0.82
 """Least explained share of a region's contrast for it to get a name."""

@@ -1,11 +1,10 @@
 """What a picture must show to be right: plain, serialisable facts, read off a sample's exact labels."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from dreamomni.config import StrictConfig
 from dreamomni.evaluation.checker import Detection
-from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import ObjectLabel, TrainingSample
 
 BoxTuple = tuple[int, int, int, int]
@@ -22,6 +21,56 @@ T2I_METRICS: dict[str, str] = {
 """Kinds of text-to-image samples, and GenEval's names for their scores."""
 EDIT_METRICS: dict[str, str] = {"add": "edit_add", "remove": "edit_remove", "replace": "edit_replace"}
 """Kinds of edit samples, and the names of their scores."""
+TASK_METRICS: dict[str, str] = {
+    "text": "text",
+    "multi_edit": "edit_multi",
+    "drag_move": "drag_move",
+    "drag_scale": "drag_scale",
+    "drag_rotate": "drag_rotate",
+    "inpaint": "inpaint_psnr",
+    "outpaint": "outpaint_psnr",
+    "canny": "canny_f1",
+    "depth": "depth_order",
+    "segmentation": "segmentation_iou",
+    "subject": "subject",
+    "segment": "segment_iou",
+    "detect": "detect_iou",
+}
+"""Kinds of all other samples, and the names of their first scores."""
+
+
+class Measure(NamedTuple):
+    """How a kind is scored that is measured on pixels rather than judged by what was seen.
+
+    Attributes:
+        value: name of the number in an answer's values; larger is better.
+        good: from this number on an answer is shown as right; the score itself is the mean of the numbers.
+        least_truth: a case whose own truth has less cannot be measured, so it is unscored.
+        words: what the number is, for people.
+    """
+
+    value: str
+    good: float
+    least_truth: float
+    words: str
+
+
+_DRAG = Measure("iou", 0.5, 0.85, "overlap of the moved thing")
+_FILL = Measure("psnr_hole", 20.0, 0.0, "dB in the hole")
+MEASURES: dict[str, Measure] = {
+    "text": Measure("right", 1.0, 1.0, "string right"),
+    "drag_move": _DRAG,
+    "drag_scale": _DRAG,
+    "drag_rotate": _DRAG,
+    "inpaint": _FILL,
+    "outpaint": _FILL,
+    "canny": Measure("f1", 0.7, 0.99, "F1 of the edges"),
+    "depth": Measure("order", 1.0, 1.0, "of the pairs in the order of the map"),
+    "segmentation": Measure("iou", 0.7, 0.85, "overlap of the regions"),
+    "segment": Measure("iou", 0.7, 0.9, "overlap of the painted region"),
+    "detect": Measure("iou", 0.5, 0.85, "overlap of the boxes"),
+}
+"""The kinds that are measured, and how."""
 
 
 class Asked(StrictConfig):
@@ -71,18 +120,42 @@ class Seen(StrictConfig):
         return f"{self.colour or 'unclear'} {self.name or 'unreadable thing'}"
 
 
+class EditStep(StrictConfig):
+    """One of several edits.
+
+    Attributes:
+        operation: "add", "remove", "replace" or "recolour".
+        removed: the thing of the source that is changed, for all but an addition.
+        added: what comes; for a new colour, the thing in it.
+        location: name of the part of the canvas where an added thing must be, when the words state one.
+        predicate: where an added thing must be, seen from ``anchor``, when the words state it.
+        anchor: a thing that stays.
+    """
+
+    operation: Literal["add", "remove", "replace", "recolour"]
+    removed: Known | None = None
+    added: Asked | None = None
+    location: str | None = None
+    predicate: Predicate | None = None
+    anchor: Known | None = None
+
+
 class Expectation(StrictConfig):
     """What one case must show.
 
     Attributes:
-        kind: "single", ..., "add", "remove" or "replace".
+        kind: "single", ..., "add", ..., "detect".
         width: of the picture in pixels.
         height: of the picture in pixels.
-        asked: for a prompt, all things that it names; for an edit, the thing to add (if any).
+        asked: for a prompt, all things that it names; for an edit, the things to add; for subjects, the
+            things chosen from the sources.
         relation: of the first asked thing to another, when the words state one.
         location: name of the part of the canvas where the added thing must be, when the words state one.
         kept: for an edit, the things of the source that must stay.
         removed: for an edit, the thing that must go.
+        steps: for several edits, each of them.
+        rejected: for subjects, the things of the sources that were not chosen, as far as they differ from
+            those that were.
     """
 
     kind: str
@@ -93,44 +166,102 @@ class Expectation(StrictConfig):
     location: str | None = None
     kept: tuple[Known, ...] = ()
     removed: Known | None = None
+    steps: tuple[EditStep, ...] = ()
+    rejected: tuple[Asked, ...] = ()
 
     @property
     def is_edit(self) -> bool:
-        """Whether the case changes a source picture."""
+        """Whether the case is one addition, removal or replacement in a source picture."""
         return self.kind in EDIT_METRICS
+
+    @property
+    def measure(self) -> Measure | None:
+        """How the case is measured; None when it is judged by what was seen."""
+        return MEASURES.get(self.kind)
 
     @property
     def metric(self) -> str:
         """Name of the score that the case counts for."""
-        return (EDIT_METRICS if self.is_edit else T2I_METRICS)[self.kind]
+        return (T2I_METRICS | EDIT_METRICS | TASK_METRICS)[self.kind]
 
 
 def expectation_of(sample: TrainingSample) -> Expectation:
     """Read off a sample what a right answer to its words must show."""
-    details = sample.details
     height, width = sample.target.shape[:2]
-    stated = details["expect"]["relation"]
-    relation = None if stated is None else AskedRelation(**stated)
-    size = Size(width, height)
-    if sample.task != "edit":
-        asked = tuple(Asked(**item) for item in details["expect"]["include"])
-        return Expectation(
-            kind=sample.kind, width=size.width, height=size.height, asked=asked, relation=relation
-        )
-    before = {label.instance_id: label for label in sample.source_objects}
-    after = {label.instance_id: label for label in sample.objects}
+    facts: dict[str, Any] = {"asked": ()}
+    if sample.kind in T2I_METRICS or sample.kind == "text":
+        facts = _prompt_facts(sample)
+    elif sample.kind in EDIT_METRICS:
+        facts = _edit_facts(sample)
+    elif sample.kind == "multi_edit":
+        facts = _multi_edit_facts(sample)
+    elif sample.kind == "subject":
+        facts = _subject_facts(sample)
+    elif sample.task == "control":
+        facts = {"asked": _include(sample)}
+    return Expectation(kind=sample.kind, width=width, height=height, **facts)
+
+
+def _prompt_facts(sample: TrainingSample) -> dict[str, Any]:
+    return {"asked": _include(sample), "relation": _relation(sample)}
+
+
+def _edit_facts(sample: TrainingSample) -> dict[str, Any]:
+    before, after = _by_number(sample.source_objects), _by_number(sample.objects)
     gone = [before[number] for number in before.keys() - after.keys()]
     come = [after[number] for number in after.keys() - before.keys()]
-    return Expectation(
-        kind=sample.kind,
-        width=size.width,
-        height=size.height,
-        asked=tuple(Asked(name=label.name, colour=_asked_colour(sample, label)) for label in come),
-        relation=relation,
-        location=details["location"],
-        kept=_known([after[number] for number in sorted(before.keys() & after.keys())]),
-        removed=_known(gone)[0] if gone else None,
-    )
+    return {
+        "asked": tuple(Asked(name=label.name, colour=_asked_colour(sample, label)) for label in come),
+        "relation": _relation(sample),
+        "location": sample.details["location"],
+        "kept": _known([after[number] for number in sorted(before.keys() & after.keys())]),
+        "removed": _known(gone)[0] if gone else None,
+    }
+
+
+def _multi_edit_facts(sample: TrainingSample) -> dict[str, Any]:
+    before, after = _by_number(sample.source_objects), _by_number(sample.objects)
+    steps = []
+    for told in sample.details["operations"]:
+        removed, added = before.get(told["removed_instance"]), after.get(told["added_instance"])
+        anchor = before.get(told["anchor_instance"])
+        steps.append(
+            EditStep(
+                operation=told["operation"],
+                removed=None if removed is None else _known([removed])[0],
+                added=None if added is None else Asked(name=added.name, colour=_asked_colour(sample, added)),
+                location=told["location"],
+                predicate=told["predicate"],
+                anchor=None if anchor is None else _known([anchor])[0],
+            )
+        )
+    kept = [
+        after[number]
+        for number in sorted(before.keys() & after.keys())
+        if (before[number].name, before[number].colour) == (after[number].name, after[number].colour)
+    ]
+    asked = tuple(step.added for step in steps if step.added is not None)
+    return {"asked": asked, "kept": _known(kept), "steps": tuple(steps)}
+
+
+def _subject_facts(sample: TrainingSample) -> dict[str, Any]:
+    chosen = {(label.name, label.colour) for label in sample.objects}
+    others = {(label.name, label.colour) for labels in sample.image_objects for label in labels} - chosen
+    rejected = (Asked(name=name, colour=colour) for name, colour in sorted(others, key=str))
+    return {"asked": _include(sample), "rejected": tuple(rejected)}
+
+
+def _include(sample: TrainingSample) -> tuple[Asked, ...]:
+    return tuple(Asked(**item) for item in sample.details["expect"]["include"])
+
+
+def _relation(sample: TrainingSample) -> AskedRelation | None:
+    stated = sample.details["expect"]["relation"]
+    return None if stated is None else AskedRelation(**stated)
+
+
+def _by_number(labels: Sequence[ObjectLabel]) -> dict[int, ObjectLabel]:
+    return {label.instance_id: label for label in labels}
 
 
 def _asked_colour(sample: TrainingSample, added: ObjectLabel) -> str | None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from dreamomni.evaluation.cases import EvalCase
 from dreamomni.evaluation.runner import Generate, Pixels
@@ -20,19 +19,25 @@ def from_pipeline(
 ) -> Generate:
     """Return a function that answers a batch of cases with one model; None leaves an option to its card.
 
-    Tasks that the model did not learn are answered with None: they count as missing, not as an error.
+    Tasks that the model did not learn, and more input images than it takes, are answered with None: they
+    count as missing, not as an error.
     """
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
+    most = pipe.card.max_images
 
     def request_of(case: EvalCase) -> Request:
-        asked = {"task": case.task, "prompt": case.prompt, "seed": case.seed, **options}
-        if case.images:
-            images = tuple(Image.fromarray(image) for image in case.images)
-            return parse_request(asked | {"images": images, "image_guidance_scale": image_guidance_scale})
-        return parse_request(asked | {"size": case.size})
+        request = case.request
+        asked = {name: getattr(request, name) for name in request.model_fields_set} | options
+        if request.images:
+            asked["image_guidance_scale"] = image_guidance_scale
+        return parse_request(asked)
 
     def generate(cases: Sequence[EvalCase]) -> list[Pixels | None]:
-        known = [case for case in cases if case.task in pipe.card.tasks]
+        known = [
+            case
+            for case in cases
+            if case.task in pipe.card.tasks and (most is None or len(case.request.images) <= most)
+        ]
         results = iter(pipe.run_batch([request_of(case) for case in known]))
         return [np.array(next(results).images[0]) if case in known else None for case in cases]
 

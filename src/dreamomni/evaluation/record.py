@@ -1,18 +1,42 @@
 """The record of an evaluation: all that was asked, seen and decided, so that it can be judged again."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from dreamomni.config import StrictConfig, validate
 from dreamomni.errors import DataError
-from dreamomni.evaluation.expectation import EDIT_METRICS, T2I_METRICS, Expectation, Seen
-from dreamomni.evaluation.scorers import Verdict, judge
+from dreamomni.evaluation.expectation import (
+    EDIT_METRICS,
+    MEASURES,
+    T2I_METRICS,
+    TASK_METRICS,
+    Expectation,
+    Seen,
+)
+from dreamomni.evaluation.scorers import Verdict, judge, subject_parts
 from dreamomni.evaluation.statistics import Estimate, mean_of, proportion, unweighted_mean
 from dreamomni.storage import write_json
 
 RECORD_NAME = "record.json"
+
+DRAG_KINDS = ("drag_move", "drag_scale", "drag_rotate")
+FILL_KINDS = ("inpaint", "outpaint")
+CONTROL_KINDS = ("canny", "depth", "segmentation")
+_ORDER = (
+    "text",
+    "edit_multi",
+    "drag",
+    "inpaint",
+    "outpaint",
+    *CONTROL_KINDS,
+    "control",
+    "subject",
+    "segment",
+    "detect",
+)
 
 Status = Literal["judged", "missing_output", "wrong_size"]
 
@@ -40,14 +64,16 @@ class CaseRecord(StrictConfig):
     Attributes:
         id: stable name.
         split: "held_out" or "train".
-        task: "text_to_image" or "edit".
+        task: name of the request's task.
         prompt: the words.
         noise_seed: seed that the model was given.
         expectation: what a right picture shows.
-        truth: path of the true picture inside the record's folder.
-        source: path of the picture to edit, if any.
+        truth: path of the true picture inside the record's folder; empty when pictures were not kept.
+        source: path of image 1, if any.
+        references: paths of the images after it.
         truth_seen: what the checker sees in the true picture. Where its verdict on that is "wrong", the case
             is unscored for everybody.
+        truth_values: what is measured on the true picture; where that is too little, likewise.
     """
 
     id: str
@@ -58,7 +84,17 @@ class CaseRecord(StrictConfig):
     expectation: Expectation
     truth: str
     source: str | None
+    references: tuple[str, ...] = ()
     truth_seen: tuple[Seen, ...]
+    truth_values: dict[str, float] = {}
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether the checker finds the truth itself right; otherwise it cannot judge answers."""
+        measure = self.expectation.measure
+        if measure is None:
+            return judge(self.expectation, self.truth_seen).correct
+        return self.truth_values.get(measure.value, 0.0) >= measure.least_truth
 
 
 class AnswerRecord(StrictConfig):
@@ -68,6 +104,7 @@ class AnswerRecord(StrictConfig):
         case: id of the case.
         status: whether there was a picture of the right size to judge.
         seen: what the checker sees in it.
+        values: what is measured on its pixels.
         psnr_outside_mask: dB; None for prompts and where the mask leaves nothing.
         correct: the verdict when the record was made.
         exact: likewise.
@@ -78,6 +115,7 @@ class AnswerRecord(StrictConfig):
     case: str
     status: Status
     seen: tuple[Seen, ...] = ()
+    values: dict[str, float] = {}
     psnr_outside_mask: float | None = None
     correct: bool
     exact: bool
@@ -100,7 +138,10 @@ class Record(StrictConfig):
         wall_seconds: how long the model took ("generate") and everything ("total").
         metrics: held-out combinations.
         metrics_seen: combinations that training may have seen, on fresh seeds.
-        cheats: the same metrics for answers that need no model.
+        cheats: the same metrics for answers that need no model, and for classic methods.
+        sets: by group, the metrics that compare whole sets of pictures; `rescore` keeps them.
+        features: name and hash of the network behind perceptual distances, if there was one.
+        not_served: kinds of the world that the model has no task for, so that nothing was asked.
         cases: everything that was asked.
         answers: by group: "model", "model_seen" and the cheats.
     """
@@ -117,6 +158,9 @@ class Record(StrictConfig):
     metrics: Metrics
     metrics_seen: Metrics
     cheats: dict[str, Metrics]
+    sets: dict[str, Metrics] = {}
+    features: dict[str, str] | None = None
+    not_served: tuple[str, ...] = ()
     cases: tuple[CaseRecord, ...]
     answers: dict[str, tuple[AnswerRecord, ...]]
 
@@ -147,25 +191,34 @@ def read_record(path: str | Path) -> Record:
 
 
 def rescore(record: Record) -> Record:
-    """Judge everything again from what was seen, and sum up again. Nothing is generated or looked at anew."""
+    """Judge everything again from what was seen and measured, and sum up again.
+
+    Nothing is generated, looked at or measured anew.
+    """
     cases = {case.id: case for case in record.cases}
     answers = {
         group: tuple(_judge_again(answer, cases[answer.case].expectation) for answer in rows)
         for group, rows in record.answers.items()
     }
-    return record.model_copy(update={"answers": answers, **summarise(record.cases, answers)})
+    summary = summarise(record.cases, answers, record.sets)
+    return record.model_copy(update={"answers": answers, **summary})
 
 
-def summarise(cases: Iterable[CaseRecord], answers: Mapping[str, tuple[AnswerRecord, ...]]) -> dict[str, Any]:
+def summarise(
+    cases: Iterable[CaseRecord],
+    answers: Mapping[str, tuple[AnswerRecord, ...]],
+    sets: Mapping[str, Metrics] | None = None,
+) -> dict[str, Any]:
     """All metrics of a record, by their field names.
 
     The group "truth" is measured on every case, also on those whose truth the checker misjudges: it is the
     ceiling, and tells how much the checker itself gets wrong.
     """
     by_id = {case.id: case for case in cases}
-    judgeable = {id_: judge(case.expectation, case.truth_seen).correct for id_, case in by_id.items()}
+    judgeable = {id_: case.judgeable for id_, case in by_id.items()}
     metrics = {
         group: _metrics(rows, by_id, judgeable if group != "truth" else dict.fromkeys(by_id, True))
+        | dict((sets or {}).get(group, {}))
         for group, rows in answers.items()
     }
     return {
@@ -175,17 +228,23 @@ def summarise(cases: Iterable[CaseRecord], answers: Mapping[str, tuple[AnswerRec
     }
 
 
-def verdict_on(expectation: Expectation, status: Status, seen: tuple[Seen, ...]) -> Verdict:
+def verdict_on(
+    expectation: Expectation, status: Status, seen: tuple[Seen, ...], values: Mapping[str, float]
+) -> Verdict:
     """The verdict on an answer: a missing or misshapen picture is a failure, not an unknown."""
     if status == "missing_output":
         return Verdict(False, False, "no picture came back")
     if status == "wrong_size":
         return Verdict(False, False, f"the picture is not {expectation.width}x{expectation.height}")
-    return judge(expectation, seen)
+    measure = expectation.measure
+    if measure is None:
+        return judge(expectation, seen)
+    value = values.get(measure.value, 0.0)
+    return Verdict(value >= measure.good, value >= measure.good, f"{value:.3g} {measure.words}")
 
 
 def _judge_again(answer: AnswerRecord, expectation: Expectation) -> AnswerRecord:
-    verdict = verdict_on(expectation, answer.status, answer.seen)
+    verdict = verdict_on(expectation, answer.status, answer.seen, answer.values)
     return answer.model_copy(update=verdict._asdict())
 
 
@@ -209,7 +268,65 @@ def _metrics(
             exact.append(proportion([row.exact if judgeable[row.case] else None for row in members]))
         found[overall] = unweighted_mean([found[name] for name in names.values()])
         found[exact_name] = unweighted_mean(exact)
-    edits = [row for kind in EDIT_METRICS for row in by_kind.get(kind, [])]
-    if edits:
-        found["psnr_outside_mask"] = mean_of([row.psnr_outside_mask for row in edits])
-    return {name: MetricRecord(**estimate._asdict()) for name, estimate in found.items()}
+    _add_outside(found, "psnr_outside_mask", EDIT_METRICS, by_kind)
+    for kind, name in TASK_METRICS.items():
+        members = by_kind.get(kind, [])
+        if not members:
+            continue
+        found[name] = _first_score(kind, members, judgeable)
+        if kind in FILL_KINDS and any("perceptual" in row.values for row in members):
+            found[f"{kind}_perceptual"] = mean_of([row.values.get("perceptual") for row in members])
+        if kind == "subject":
+            found |= _identity(members, cases, judgeable)
+    mapped = [row for kind in CONTROL_KINDS for row in by_kind.get(kind, [])]
+    if mapped:
+        found["control_things"] = proportion(
+            [_shows_all(cases[row.case].expectation, row.seen) for row in mapped]
+        )
+    dragged = [found[TASK_METRICS[kind]] for kind in DRAG_KINDS if kind in by_kind]
+    if dragged:
+        found["drag_overall"] = unweighted_mean(dragged)
+    _add_outside(found, "drag_psnr_outside", DRAG_KINDS, by_kind)
+    _add_outside(found, "inpaint_psnr_outside", FILL_KINDS, by_kind)
+    ordered = sorted(found, key=_place)
+    return {name: MetricRecord(**found[name]._asdict()) for name in ordered}
+
+
+def _place(name: str) -> int:
+    """Where a metric stands in tables: tasks together, the first metrics as they come."""
+    return next((place for place, task in enumerate(_ORDER, start=1) if name.startswith(task)), 0)
+
+
+def _shows_all(expectation: Expectation, seen: tuple[Seen, ...]) -> bool:
+    """Whether all things that the words name are there, in their colours."""
+    found = Counter((s.name, s.colour) for s in seen)
+    return all(found[(asked.name, asked.colour)] >= asked.count for asked in expectation.asked)
+
+
+def _first_score(kind: str, members: list[AnswerRecord], judgeable: Mapping[str, bool]) -> Estimate:
+    """The share of right answers, or the mean of what is measured; no picture measures 0."""
+    measure = MEASURES.get(kind)
+    if measure is None or kind == "text":
+        return proportion([row.correct if judgeable[row.case] else None for row in members])
+    return mean_of([row.values.get(measure.value, 0.0) if judgeable[row.case] else None for row in members])
+
+
+def _identity(
+    members: list[AnswerRecord], cases: Mapping[str, CaseRecord], judgeable: Mapping[str, bool]
+) -> dict[str, Estimate]:
+    parts = [
+        subject_parts(cases[row.case].expectation, row.seen) if judgeable[row.case] else None
+        for row in members
+    ]
+    return {
+        f"subject_{name}": proportion([None if part is None else part[name] for part in parts])
+        for name in ("thing", "colour", "source")
+    }
+
+
+def _add_outside(
+    found: dict[str, Estimate], name: str, kinds: Iterable[str], by_kind: Mapping[str, list[AnswerRecord]]
+) -> None:
+    rows = [row for kind in kinds for row in by_kind.get(kind, [])]
+    if rows:
+        found[name] = mean_of([row.psnr_outside_mask for row in rows])

@@ -3,21 +3,33 @@
 import html
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dreamomni.evaluation.expectation import Expectation, Seen
+from dreamomni.evaluation.cheats import CLASSIC
+from dreamomni.evaluation.expectation import EDIT_METRICS, T2I_METRICS, TASK_METRICS, Expectation, Seen
 from dreamomni.evaluation.record import AnswerRecord, CaseRecord, Metrics, Record
-from dreamomni.evaluation.scorers import PSNR_CAP, judge
+from dreamomni.evaluation.scorers import PSNR_CAP
 from dreamomni.evaluation.statistics import wilson_interval
 from dreamomni.storage import write_text
 
 PAGE_NAME = "index.html"
+_PLAIN: dict[str, Any] = {
+    "box": box.SIMPLE_HEAD,
+    "padding": (0, 1, 0, 0),
+    "pad_edge": False,
+    "show_edge": False,
+}
 _OWN = ("held-out", "seen")
-_DECIBELS = "psnr_outside_mask"
-_MEANS_OF_MEANS = frozenset({"overall", "exact_scene", "edit_overall", "edit_exact_scene", _DECIBELS})
+_FIRST_SCORES = frozenset((T2I_METRICS | EDIT_METRICS | TASK_METRICS).values())
+_SHARES = _FIRST_SCORES - {
+    name for name in _FIRST_SCORES if name.endswith(("_f1", "_iou", "_order", "_psnr"))
+}
+_DISTANCES = ("_perceptual", "_mmd")
+_FILLED = ("inpaint_", "outpaint_")
 _TITLES = {"model": "held-out combinations", "model_seen": "seen combinations, fresh seeds"}
 
 
@@ -34,19 +46,17 @@ def metric_text(name: str, metrics: Metrics) -> str:
     found = metrics.get(name)
     if found is None or found.mean is None:
         return "-"
-    if name == _DECIBELS:
-        text = f"{found.mean:.1f}" if found.stderr is None else f"{found.mean:.1f} +- {found.stderr:.1f}"
-        return f"{text} dB"
-    text = f"{100 * found.mean:.1f}"
-    return f"{text} %" if found.stderr is None else f"{text} +- {100 * found.stderr:.1f} %"
+    scale, digits, unit = _unit(name)
+    text = f"{scale * found.mean:.{digits}f}"
+    return (text if found.stderr is None else f"{text} +- {scale * found.stderr:.{digits}f}") + unit
 
 
 def print_table(record: Record, console: Console | None = None) -> None:
     """Print all metrics, one row each, the answers that need no model beside the model's; fits 80 columns."""
     console = console or Console()
-    columns = columns_of(record)
+    columns = {name: metrics for name, metrics in columns_of(record).items() if not _is_classic(name)}
     title = f"World evaluation of {record.model.get('name', 'a model')}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = Table(title=title, **_PLAIN)
     table.add_column("metric", no_wrap=True)
     for heading in columns:
         table.add_column(heading.split()[0], justify="right", no_wrap=True)
@@ -56,13 +66,16 @@ def print_table(record: Record, console: Console | None = None) -> None:
             *(_compact(name, metrics, doubt=heading in _OWN) for heading, metrics in columns.items()),
         )
     console.print(table)
-    unscored = sum(m.num_unscored for name, m in record.metrics.items() if name not in _MEANS_OF_MEANS)
+    unscored = sum(m.num_unscored for name, m in record.metrics.items() if name in _FIRST_SCORES)
     console.print(
-        f"Per cent (PSNR: dB, at most {PSNR_CAP:.0f}) +- one standard error. {unscored} of "
-        f"{_num_cases(record)} held-out cases are unscored, because the checker misjudges their truth. "
-        "copy: the source unchanged; other: the truth of another case.",
+        f"Per cent (PSNR: dB, at most {PSNR_CAP:.0f}; perceptual and mmd: distances, 0 is best) +- one "
+        f"standard error. {unscored} of {_num_cases(record)} held-out cases are unscored, because the "
+        "checker misjudges their truth. copy: the source unchanged; other: the truth of another case.",
         highlight=False,
     )
+    _print_classic(record, console)
+    if record.not_served:
+        console.print(f"Not served by the model: {', '.join(record.not_served)}.", highlight=False)
 
 
 def write_page(record: Record, folder: str | Path) -> Path:
@@ -76,10 +89,39 @@ def _compact(name: str, metrics: Metrics, *, doubt: bool) -> str:
     found = metrics.get(name)
     if found is None or found.mean is None:
         return "-"
-    scale = 1 if name == _DECIBELS else 100
+    scale, digits, _ = _unit(name)
     if not doubt or found.stderr is None:
-        return f"{scale * found.mean:.1f}" if doubt else f"{scale * found.mean:.0f}"
-    return f"{scale * found.mean:.1f} +-{scale * found.stderr:4.1f}"
+        return f"{scale * found.mean:.{digits if doubt or scale == 1 else 0}f}"
+    return f"{scale * found.mean:.{digits}f} +-{scale * found.stderr:4.{digits}f}"
+
+
+def _unit(name: str) -> tuple[int, int, str]:
+    """Factor, decimals and sign of a metric."""
+    if "psnr" in name:
+        return 1, 1, " dB"
+    if name.endswith(_DISTANCES):
+        return 1, 3, ""
+    return 100, 1, " %"
+
+
+def _is_classic(heading: str) -> bool:
+    return heading.replace(" ", "_") in CLASSIC
+
+
+def _print_classic(record: Record, console: Console) -> None:
+    """Filled holes beside what OpenCV makes of the same ones."""
+    columns = columns_of(record)
+    shown = {name: columns[name] for name in columns if _is_classic(name) or name == "held-out"}
+    names = [name for name in record.metrics if name.startswith(_FILLED)]
+    if len(shown) < 2 or not names:
+        return
+    table = Table(title="Holes, beside OpenCV's methods", **_PLAIN)
+    table.add_column("metric", no_wrap=True)
+    for heading in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in names:
+        table.add_row(name, *(_compact(name, metrics, doubt=True) for metrics in shown.values()))
+    console.print(table)
 
 
 def _metric_names(columns: Mapping[str, Metrics]) -> list[str]:
@@ -112,6 +154,8 @@ def _page(record: Record) -> str:
         **record.model,
         "recipe": record.recipe_hash[:12],
         **record.settings,
+        **{f"features {key}": value for key, value in (record.features or {}).items()},
+        **({"not served": ", ".join(record.not_served)} if record.not_served else {}),
         "seconds": record.wall_seconds.get("total"),
         **record.versions,
     }
@@ -135,7 +179,7 @@ def _title(name: str, metrics: Metrics) -> str:
     if found is None or found.mean is None:
         return "not measured"
     text = f"{found.num_scored} scored, {found.num_unscored} unscored"
-    if name in _MEANS_OF_MEANS or not found.num_scored:
+    if name not in _SHARES or not found.num_scored:
         return text
     low, high = wilson_interval(round(found.mean * found.num_scored), found.num_scored)
     return f"{text}; 95% interval {100 * low:.0f} to {100 * high:.0f} %"
@@ -154,25 +198,32 @@ def _section(title: str, answers: Iterable[AnswerRecord], cases: Mapping[str, Ca
 
 
 def _card(answer: AnswerRecord, case: CaseRecord) -> str:
-    judgeable = judge(case.expectation, case.truth_seen).correct
+    judgeable = case.judgeable
     state = ("right" if answer.correct else "wrong") if judgeable else "unscored"
     expected = case.expectation
     pictures = "".join(
         f"<figure>{_picture(path, seen, expected)}<figcaption>{caption}</figcaption></figure>"
         for caption, path, seen in (
-            ("source", case.source, ()),
+            ("source" if not case.references else "image 1", case.source, ()),
+            *((f"image {number}", path, ()) for number, path in enumerate(case.references, start=2)),
             ("result", answer.image, answer.seen),
             ("truth", case.truth, ()),
         )
-        if path is not None
+        if path
     )
     decibels = answer.psnr_outside_mask
     outside = "" if decibels is None else f"<br>outside the mask {decibels:.1f} dB"
-    reason = answer.reason if judgeable else "the checker misjudges the truth of this case"
+    reason = _measured(answer) if judgeable else "the checker misjudges the truth of this case"
     return (
         f"<article class='{state}'><p class='prompt'>{html.escape(case.prompt)}</p>{pictures}"
         f"<p><b>{state}</b>: {html.escape(reason)}{outside}</p></article>"
     )
+
+
+def _measured(answer: AnswerRecord) -> str:
+    """Why, with every number that was measured."""
+    numbers = ", ".join(f"{name} {value:.3g}" for name, value in answer.values.items())
+    return f"{answer.reason} ({numbers})" if len(answer.values) > 1 else answer.reason
 
 
 def _picture(path: str, seen: Iterable[Seen], expected: Expectation) -> str:

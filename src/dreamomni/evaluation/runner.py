@@ -5,9 +5,9 @@ are all the same here.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,24 +16,24 @@ from pydantic import Field
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dreamomni.config import StrictConfig, recipe_hash
-from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
-from dreamomni.errors import OutputError
+from dreamomni.errors import ConfigError, OutputError
 from dreamomni.evaluation.cases import EVALUATION_SEED, EvalCase, WorldCase, make_cases
-from dreamomni.evaluation.cheats import CHEATS, EDIT_ONLY
-from dreamomni.evaluation.checker import CHECKER_VERSION, Vocabulary, detect
-from dreamomni.evaluation.expectation import Seen
+from dreamomni.evaluation.cheats import CHEATS, fits
+from dreamomni.evaluation.checker import CHECKER_VERSION
+from dreamomni.evaluation.judging import Eye, describe_case, judge_answer, save_picture
+from dreamomni.evaluation.measures import pasted
+from dreamomni.evaluation.perceptual import set_distance
 from dreamomni.evaluation.record import (
+    FILL_KINDS,
     RECORD_NAME,
     AnswerRecord,
-    CaseRecord,
+    MetricRecord,
+    Metrics,
     Record,
-    Status,
     summarise,
-    verdict_on,
     write_record,
 )
-from dreamomni.evaluation.scorers import psnr_outside
 from dreamomni.runtime import versions
 
 Pixels = npt.NDArray[np.uint8]
@@ -41,16 +41,40 @@ Generate = Callable[[Sequence[EvalCase]], Sequence[Pixels | None]]
 """Cases of one task and one shape in, as many pictures out in the same order; None where none was made."""
 
 
+class FeatureNetwork(Protocol):
+    """What perceptual distances need; `perceptual.EncoderFeatures` is one."""
+
+    name: str
+
+    @property
+    def digest(self) -> str:
+        """Hash of its weights."""
+        ...
+
+    def distances(
+        self, pictures: Sequence[Pixels], truths: Sequence[Pixels], masks: Sequence[Pixels]
+    ) -> list[float]:
+        """Distance of each picture from its truth inside its mask."""
+        ...
+
+    def pooled(self, pictures: Sequence[Pixels]) -> npt.NDArray[np.float64]:
+        """One vector for each picture, (N, D)."""
+        ...
+
+
 class WorldEvaluation(StrictConfig):
     """A recipe of the world evaluation (``recipes/eval``).
 
     Attributes:
         world: path or name of the data recipe.
-        num_cases_per_kind: held-out cases of each of the nine kinds.
+        num_cases_per_kind: held-out cases of each kind.
         num_seen_cases_per_kind: cases of each kind from combinations that training may have seen.
         seed: root of the evaluation's own draws; nothing to do with training seeds.
         batch_size: most cases that are handed to the model at once.
         cheats: whether the rows of answers without a model are measured too.
+        kinds: only these kinds of the world; null for all that can be judged.
+        features: folder of an autoencoder whose encoder measures perceptual distances; null
+            takes the model's own.
     """
 
     world: str = "mini-world"
@@ -59,12 +83,14 @@ class WorldEvaluation(StrictConfig):
     seed: int = Field(default=EVALUATION_SEED, ge=0)
     batch_size: int = Field(default=16, ge=1)
     cheats: bool = True
+    kinds: tuple[str, ...] | None = None
+    features: str | None = None
 
 
 def evaluate_world(
     generate: Generate,
     recipe: CollageRecipe,
-    out_dir: str | Path,
+    out_dir: str | Path | None = None,
     *,
     num_cases_per_kind: int = 50,
     num_seen_cases_per_kind: int = 20,
@@ -74,13 +100,16 @@ def evaluate_world(
     progress: bool = True,
     model: Mapping[str, Any] | None = None,
     command: str | None = None,
+    kinds: Collection[str] | None = None,
+    tasks: Collection[str] | None = None,
+    features: FeatureNetwork | None = None,
 ) -> Record:
-    """Evaluate a model on held-out prompts and edits of a collage world.
+    """Evaluate a model on held-out requests of every task of a collage world.
 
     Args:
         generate: makes the pictures; see `Generate`.
         recipe: the world.
-        out_dir: folder for ``images/`` and, last of all, ``record.json``.
+        out_dir: folder for ``images/`` and, last of all, ``record.json``; None keeps nothing.
         num_cases_per_kind: held-out cases of each kind.
         num_seen_cases_per_kind: the same for combinations that training may have seen; 0 leaves them out.
         seed: root of the evaluation's draws.
@@ -89,28 +118,44 @@ def evaluate_world(
         progress: show progress bars on the terminal.
         model: facts about the model for the record (name, hash, steps, ...).
         command: how this run was started, for the record.
+        kinds: ask only these kinds of the world; None for all that can be judged.
+        tasks: what the model serves; kinds of other tasks are left out and named in the record. None for all.
+        features: network for perceptual distances of filled holes; without one those are not measured.
 
     Returns:
         The record as written.
 
     Raises:
         OutputError: the folder cannot be written.
-        ConfigError, DataError: the recipe cannot be drawn.
+        ConfigError, DataError: the recipe cannot be drawn, or the model serves nothing of it.
         ValueError: ``generate`` breaks its promise (another number of pictures, or no uint8 RGB arrays).
     """
     started = time.monotonic()
-    folder = Path(out_dir)
-    _open_folder(folder)
-    common: dict[str, Any] = {"seed": seed}
+    folder = None if out_dir is None else Path(out_dir)
+    if folder is not None:
+        _open_folder(folder)
+    common: dict[str, Any] = {"seed": seed, "kinds": kinds}
     cases = make_cases(recipe, split="held_out", num_cases_per_kind=num_cases_per_kind, **common)
     seen_cases = (
         make_cases(recipe, split="train", num_cases_per_kind=num_seen_cases_per_kind, **common)
         if num_seen_cases_per_kind
         else []
     )
-    eye = _Eye(vocabulary_of(recipe))
+    served = [c for c in cases if tasks is None or c.case.task in tasks]
+    seen_cases = [c for c in seen_cases if tasks is None or c.case.task in tasks]
+    not_served = tuple(
+        dict.fromkeys(c.case.kind for c in cases if tasks is not None and c.case.task not in tasks)
+    )
+    cases = served
+    if not cases:
+        raise ConfigError(
+            f"the model serves {', '.join(sorted(tasks or ()))}, of which the world asks nothing: its kinds "
+            f"are {', '.join(not_served)}"
+        )
+    eye = Eye(recipe)
     generate_seconds = 0.0
     answers: dict[str, tuple[AnswerRecord, ...]] = {}
+    sets: dict[str, Metrics] = {}
     with _bar(progress) as bar:
         for group, members in (("model", cases), ("model_seen", seen_cases)):
             if not members:
@@ -118,14 +163,14 @@ def evaluate_world(
             before = time.monotonic()
             pictures = _ask(generate, members, batch_size, bar, "generate" + group.removeprefix("model"))
             generate_seconds += time.monotonic() - before
-            answers[group] = _judge_all(members, pictures, eye, bar, group, folder)
+            answers[group], sets[group] = _judge_all(members, pictures, eye, bar, group, folder, features)
         if cheats:
             for name, cheat in CHEATS.items():
-                fit = [case for case in cases if case.case.task == "edit" or name not in EDIT_ONLY]
-                if fit:
-                    answers[name] = _judge_all(fit, cheat(fit), eye, bar, name, None)
+                able = [case for case in cases if fits(name, case)]
+                if able:
+                    answers[name], sets[name] = _judge_all(able, cheat(able), eye, bar, name, None, features)
         case_records = tuple(
-            _case_record(case, eye, folder) for case in _track(bar, [*cases, *seen_cases], "truth")
+            describe_case(case, eye, folder) for case in _track(bar, [*cases, *seen_cases], "truth")
         )
     record = Record(
         checker_version=CHECKER_VERSION,
@@ -146,33 +191,14 @@ def evaluate_world(
         },
         cases=case_records,
         answers=answers,
-        **summarise(case_records, answers),
+        sets=sets,
+        features=None if features is None else {"name": features.name, "hash": features.digest},
+        not_served=not_served,
+        **summarise(case_records, answers, sets),
     )
-    write_record(record, folder)
+    if folder is not None:
+        write_record(record, folder)
     return record
-
-
-def vocabulary_of(recipe: CollageRecipe) -> Vocabulary:
-    """What a checker must know to look at pictures of a world."""
-    engine = CollageEngine(recipe)
-    limit = recipe.max_angle
-    # A template still explains a thing that is turned by a few degrees.
-    angles = np.linspace(-limit, limit, 2 * int(np.ceil(limit / 12)) + 1) if limit else np.zeros(1)
-    return Vocabulary(engine.names, engine.colours, angles=[float(angle) for angle in angles])
-
-
-class _Eye:
-    """The checker with a memory, because truths and sources are looked at more than once."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-        self._memory: dict[bytes, tuple[Seen, ...]] = {}
-
-    def look(self, image: Pixels) -> tuple[Seen, ...]:
-        key = image.tobytes() + bytes(str(image.shape), "ascii")
-        if key not in self._memory:
-            self._memory[key] = tuple(Seen.of(d) for d in detect(image, self._vocabulary))
-        return self._memory[key]
 
 
 def _open_folder(folder: Path) -> None:
@@ -194,10 +220,12 @@ def _ask(
     """Pictures for all cases, in their order, asked for in batches of one task and one shape."""
     shapes: dict[tuple[Any, ...], list[int]] = {}
     for position, member in enumerate(cases):
-        case = member.case
-        shapes.setdefault((case.task, case.size, *(image.shape for image in case.images)), []).append(
-            position
-        )
+        # An outpainting hands over only what is known of image 1, so requests decide.
+        request = member.case.request
+        given = [
+            (image.width, image.height) for image in request.images if isinstance(image, PillowImage.Image)
+        ]
+        shapes.setdefault((request.task, member.case.size, *given), []).append(position)
     pictures: list[Pixels | None] = [None] * len(cases)
     task = bar.add_task(title, total=len(cases))
     for positions in shapes.values():
@@ -221,76 +249,47 @@ def _checked(picture: Pixels | None) -> Pixels | None:
 def _judge_all(
     cases: Sequence[WorldCase],
     pictures: Sequence[Pixels | None],
-    eye: _Eye,
+    eye: Eye,
     bar: Progress,
     group: str,
     folder: Path | None,
-) -> tuple[AnswerRecord, ...]:
-    pairs = list(zip(cases, pictures, strict=True))
-    return tuple(
-        _judge_one(case, picture, eye, group, folder)
-        for case, picture in _track(bar, pairs, f"judge {group}")
-    )
+    features: FeatureNetwork | None,
+) -> tuple[tuple[AnswerRecord, ...], Metrics]:
+    """Judge all answers of a group one by one, and as a set where that is possible."""
+    distances, sets = _compare(cases, pictures, features) if features is not None else ({}, {})
+    found = []
+    for case, picture in _track(bar, list(zip(cases, pictures, strict=True)), f"judge {group}"):
+        image = None
+        if folder is not None and picture is not None:
+            image = save_picture(picture, folder, f"images/{group}/{case.case.id}.png")
+        perceptual = distances.get(case.case.id)
+        found.append(judge_answer(case, picture, eye, perceptual=perceptual, image=image))
+    return tuple(found), sets
 
 
-def _judge_one(
-    member: WorldCase, picture: Pixels | None, eye: _Eye, group: str, folder: Path | None
-) -> AnswerRecord:
-    case, expectation = member.case, member.expectation
-    status: Status = "judged"
-    if picture is None:
-        status = "missing_output"
-    elif picture.shape != member.truth.shape:
-        status = "wrong_size"
-    seen = eye.look(picture) if picture is not None and status == "judged" else ()
-    psnr = None
-    if member.mask is not None:
-        psnr = 0.0
-        if picture is not None and status == "judged":
-            psnr = psnr_outside(picture, case.images[0], member.mask)
-    image = None
-    if folder is not None and picture is not None:
-        image = _save(picture, folder, f"images/{group}/{case.id}.png")
-    verdict = verdict_on(expectation, status, seen)
-    return AnswerRecord(
-        case=case.id,
-        status=status,
-        seen=seen,
-        psnr_outside_mask=None if psnr is None else round(psnr, 4),
-        correct=verdict.correct,
-        exact=verdict.exact,
-        reason=verdict.reason,
-        image=image,
-    )
-
-
-def _case_record(member: WorldCase, eye: _Eye, folder: Path) -> CaseRecord:
-    case = member.case
-    source = None
-    if case.images:
-        source = _save(case.images[0], folder, f"images/cases/{case.id}.source.png")
-    return CaseRecord(
-        id=case.id,
-        split=member.split,
-        task=case.task,
-        prompt=case.prompt,
-        noise_seed=case.seed,
-        expectation=member.expectation,
-        truth=_save(member.truth, folder, f"images/cases/{case.id}.truth.png"),
-        source=source,
-        truth_seen=eye.look(member.truth),
-    )
-
-
-def _save(picture: Pixels, folder: Path, name: str) -> str:
-    # No fsync for each of these: only the record, written last, says that they are complete.
-    try:
-        PillowImage.fromarray(picture).save(folder / name)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {folder / name}: {(error.strerror or str(error)).lower()}"
-        ) from error
-    return name
+def _compare(
+    cases: Sequence[WorldCase], pictures: Sequence[Pixels | None], features: FeatureNetwork
+) -> tuple[dict[str, float], Metrics]:
+    """Perceptual distances of filled holes, by case and as sets. Known pixels are put back first."""
+    distances: dict[str, float] = {}
+    sets: Metrics = {}
+    for kind in FILL_KINDS:
+        filled = [
+            (case, pasted(case, picture))
+            for case, picture in zip(cases, pictures, strict=True)
+            if case.case.kind == kind and picture is not None and picture.shape == case.truth.shape
+        ]
+        asked = sum(case.case.kind == kind for case in cases)
+        if not filled:
+            continue
+        whole = [picture for _, picture in filled]
+        truths = [case.truth for case, _ in filled]
+        masks = [case.mask for case, _ in filled if case.mask is not None]
+        measured = features.distances(whole, truths, masks)
+        distances |= {case.case.id: value for (case, _), value in zip(filled, measured, strict=True)}
+        estimate = set_distance(features.pooled(whole), features.pooled(truths))
+        sets[f"{kind}_mmd"] = MetricRecord(**estimate._replace(num_unscored=asked - len(filled))._asdict())
+    return distances, sets
 
 
 def _bar(shown: bool) -> Progress:

@@ -4,7 +4,8 @@ Prompts follow GenEval (commit af4902f): things by name, the most confident ones
 those; counting means exactly N of the thing; position by centres with a tenth of the sides as slack. Other
 extras are not punished there, as in GenEval; `exact` is the stricter question whether the picture shows what
 was asked for and nothing else. Edits are stricter than GenEval throughout: what was not to change must still
-be there, in colour and place.
+be there, in colour and place; of several edits each must be followed. Subjects must be those of the named
+sources: right thing, right colour, and nothing that the words left behind.
 """
 
 import math
@@ -17,7 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamomni.data.collage.layout import LOCATIONS
-from dreamomni.evaluation.expectation import Asked, AskedRelation, BoxTuple, Expectation, Known, Seen
+from dreamomni.evaluation.expectation import (
+    Asked,
+    AskedRelation,
+    BoxTuple,
+    EditStep,
+    Expectation,
+    Known,
+    Seen,
+)
 
 STAY_DISTANCE = 0.15
 """A thing is still there when its centre moved less than this share of the picture's shorter side."""
@@ -50,11 +59,38 @@ class Verdict(NamedTuple):
 
 def judge(expectation: Expectation, seen: Sequence[Seen]) -> Verdict:
     """Judge one picture by what was seen in it."""
-    failure = _judge_edit(expectation, seen) if expectation.is_edit else _judge_prompt(expectation, seen)
+    if expectation.is_edit:
+        failure = _judge_edit(expectation, seen)
+    elif expectation.kind == "multi_edit":
+        failure = _judge_steps(expectation, seen)
+    elif expectation.kind == "subject":
+        failure = _judge_subjects(expectation, seen)
+    else:
+        failure = _judge_prompt(expectation, seen)
     if failure is not None:
         return Verdict(False, False, f"{failure}; saw {_listed(seen)}")
     extras = _extras(expectation, seen)
     return Verdict(True, not extras, f"right, but also {', '.join(extras)}" if extras else "right")
+
+
+def subject_parts(expectation: Expectation, seen: Sequence[Seen]) -> dict[str, bool]:
+    """Which parts of the identity of subjects are right.
+
+    Returns:
+        "thing": every chosen name is seen as often as asked. "colour": in its colour, too. "source": the
+        things are there, and nothing is that the words left behind in a source.
+    """
+    named = Counter(s.name for s in seen)
+    coloured = Counter((s.name, s.colour) for s in seen)
+    wanted: Counter[str] = Counter()
+    for asked in expectation.asked:
+        wanted[asked.name] += asked.count
+    things = all(named[name] >= count for name, count in wanted.items())
+    return {
+        "thing": things,
+        "colour": all(coloured[(a.name, a.colour)] >= a.count for a in expectation.asked),
+        "source": things and not any(coloured[(r.name, r.colour)] for r in expectation.rejected),
+    }
 
 
 def direction_holds(subject: BoxTuple, predicate: str, other: BoxTuple) -> bool:
@@ -92,10 +128,25 @@ def psnr_outside(
     margin = max(1, round(MASK_MARGIN * min(mask.shape)))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
     outside = cv2.dilate((mask > 127).astype(np.uint8), kernel) == 0
-    if not outside.any():
-        return None
-    error = result[outside].astype(np.float64) - source[outside]
-    mean_square = float((error**2).mean())
+    return _psnr(result[outside], source[outside]) if outside.any() else None
+
+
+def psnr_inside(
+    result: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]
+) -> float:
+    """Peak signal-to-noise ratio between result and truth in a hole, in dB, at most `PSNR_CAP`.
+
+    Args:
+        result: (H, W, 3) uint8.
+        truth: (H, W, 3) uint8.
+        mask: (H, W), above 127 in the hole, which is not empty.
+    """
+    inside = mask > 127
+    return _psnr(result[inside], truth[inside])
+
+
+def _psnr(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:
+    mean_square = float(((one.astype(np.float64) - other) ** 2).mean())
     if mean_square == 0:
         return PSNR_CAP
     return min(PSNR_CAP, 10 * math.log10(255**2 / mean_square))
@@ -165,6 +216,61 @@ def _judge_added(expectation: Expectation, others: Sequence[Seen], stayed: Seque
     if location is not None and not any(_inside(s.box, location, expectation) for s in coloured):
         return f"the {asked.name} is not at '{location}'"
     return None
+
+
+def _judge_subjects(expectation: Expectation, seen: Sequence[Seen]) -> str | None:
+    """None when the chosen subjects are there and no others of the sources, else what is wrong."""
+    coloured = Counter((s.name, s.colour) for s in seen)
+    for asked in expectation.asked:
+        found = coloured[(asked.name, asked.colour)]
+        if found < asked.count:
+            return f"{found} of {asked.count} {_words(asked)}"
+    for other in expectation.rejected:
+        if coloured[(other.name, other.colour)]:
+            return f"the {_words(other)} of a source was not asked for"
+    return None
+
+
+def _judge_steps(expectation: Expectation, seen: Sequence[Seen]) -> str | None:
+    """None when every one of several edits was followed, else what is wrong."""
+    stayed = _match(expectation, seen)
+    for known, match in zip(expectation.kept, stayed, strict=True):
+        if match is None:
+            return f"the {known.colour} {known.name} did not stay"
+    places = dict(zip(expectation.kept, stayed, strict=True))
+    others = [s for index, s in enumerate(seen) if index not in stayed]
+    # What must be in one place chooses before what may be anywhere.
+    for step in sorted(expectation.steps, key=lambda step: step.operation == "add"):
+        if step.added is None:
+            continue
+        named = [s for s in others if s.name == step.added.name and step.added.colour in (None, s.colour)]
+        if not named:
+            return f"no {_words(step.added)}"
+        anchor = None if step.anchor is None else places.get(step.anchor)
+        fitting = [s for s in named if _fits(s, step, expectation, None if anchor is None else seen[anchor])]
+        if not fitting:
+            return f"the {step.added.name} is not where it should be"
+        others.remove(fitting[0])
+    for step in expectation.steps:
+        if step.removed is None:
+            continue
+        gone = step.removed
+        if any((s.name, s.colour) == (gone.name, gone.colour) for s in others):
+            return f"the {gone.colour} {gone.name} is still there"
+        rest = [s for s in others if _overlap(s.box, gone.box)]
+        if rest:
+            return f"{rest[0]} is where the {gone.name} was"
+    return None
+
+
+def _fits(s: Seen, step: EditStep, expectation: Expectation, anchor: Seen | None) -> bool:
+    """Whether something seen is where a step wants its newcomer."""
+    if step.removed is not None:
+        reach = PLACE_DISTANCE * min(expectation.width, expectation.height)
+        return _distance(s.box, step.removed.box) <= reach
+    if step.predicate is not None and anchor is not None:
+        return direction_holds(s.box, step.predicate, anchor.box)
+    return step.location is None or _inside(s.box, step.location, expectation)
 
 
 def _match(expectation: Expectation, seen: Sequence[Seen]) -> list[int | None]:
