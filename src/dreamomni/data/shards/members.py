@@ -31,6 +31,8 @@ _PIXELS = ("target", "images", "mask", "ids", "image_ids")
 _STRUCTURED = ("objects", "image_objects", "relations", "drags", "licences", "assets", "details", "members")
 _USUAL_IMAGES = {"text_to_image": 0}
 _MASKED = ("edit", "inpaint", "outpaint", "drag", "segment", "detect")
+_FLAT = (str, int, float)
+_FACTS = tuple(field.name for field in dataclasses.fields(TrainingSample) if field.name not in _PIXELS)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _PICTURE_EXTENSIONS = ("png", "jpg")
 
@@ -117,11 +119,7 @@ def record(sample: TrainingSample, members: Iterable[str]) -> dict[str, Any]:
         sample: The sample.
         members: Names of its other members, so that a reader notices when one is missing.
     """
-    facts = {
-        field.name: getattr(sample, field.name)
-        for field in dataclasses.fields(sample)
-        if field.name not in _PIXELS
-    }
+    facts = {name: getattr(sample, name) for name in _FACTS}
     height, width = sample.target.shape[:2]
     return {
         "version": FORMAT_VERSION,
@@ -142,9 +140,7 @@ def record(sample: TrainingSample, members: Iterable[str]) -> dict[str, Any]:
 
 def flatten(facts: Mapping[str, Any]) -> dict[str, str | int | float]:
     """Replace what has structure by its JSON text, so that every value is a string or a number."""
-    return {
-        name: value if isinstance(value, str | int | float) else _dump(value) for name, value in facts.items()
-    }
+    return {name: value if isinstance(value, _FLAT) else _dump(value) for name, value in facts.items()}
 
 
 def decode_sample(members: Mapping[str, bytes], name: str) -> TrainingSample:

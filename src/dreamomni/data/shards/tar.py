@@ -4,7 +4,6 @@ Written by hand, because the standard library's headers cost five times as much 
 """
 
 import re
-import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -16,6 +15,11 @@ END = bytes(2 * BLOCK)
 _MAX_NAME = 100
 _MAX_SIZE = 8 * 1024**3 - 1
 _CHECKSUM = slice(148, 156)
+# A header is: name, these, size in octal, these, checksum, these.
+_OWNER = b"0000644\0" + b"0000000\0" * 2
+_TIME = b"\0" + b"00000000000\0"
+_REST = (b"0" + bytes(100) + b"ustar\0" + b"00" + bytes(64) + b"0000000\0" * 2).ljust(BLOCK - 156, b"\0")
+_CHECKSUM_OF_REST = sum(_OWNER) + sum(_TIME) + sum(b" " * 8) + sum(_REST)
 _NAME = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_.]+", re.ASCII)
 
 
@@ -33,29 +37,10 @@ def member(name: str, content: bytes) -> bytes:
         raise DataError(f"{name!r} cannot name a member of a shard: it must look like key.member")
     if len(content) > _MAX_SIZE:
         raise DataError(f"{name} has {len(content):,} bytes; a member of a tar holds {_MAX_SIZE:,}")
-    header = bytearray(
-        struct.pack(
-            "100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12x",
-            name.encode("ascii"),
-            b"0000644\0",
-            b"0000000\0",
-            b"0000000\0",
-            b"%011o\0" % len(content),
-            b"00000000000\0",
-            b" " * 8,
-            b"0",
-            b"",
-            b"ustar\0",
-            b"00",
-            b"",
-            b"",
-            b"0000000\0",
-            b"0000000\0",
-            b"",
-        )
-    )
-    header[_CHECKSUM] = b"%06o\0 " % sum(header)
-    return b"".join((header, content, bytes(-len(content) % BLOCK)))
+    letters, size = name.encode("ascii"), b"%011o" % len(content)
+    checksum = b"%06o\0 " % (_CHECKSUM_OF_REST + sum(letters) + sum(size))
+    header = (letters.ljust(_MAX_NAME, b"\0"), _OWNER, size, _TIME, checksum, _REST)
+    return b"".join((*header, content, bytes(-len(content) % BLOCK)))
 
 
 def iterate_members(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
