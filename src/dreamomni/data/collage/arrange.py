@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.families.family import Context
-from dreamomni.data.collage.held_out import count_combination, pair_combination
+from dreamomni.data.collage.held_out import count_combination
 from dreamomni.data.collage.layout import place_free
 from dreamomni.data.collage.plans import draw_names
 from dreamomni.data.collage.scene import Look, Placed, Thing, ThingKind
@@ -15,13 +15,13 @@ from dreamomni.tasks.sample import ObjectLabel
 
 def draw_companions(context: Context, names: Sequence[str], count: int, draws: Draws) -> list[str]:
     """Draw up to `count` more names that may be in one sample with all of `names` and with each other."""
-    world = context.world
+    company = context.world.company
     more: list[str] = []
-    options = [name for name in world.partners_of(names, world.pool("sticker")) if name not in names]
+    options = company.partners_of(names, context.world.pool("sticker"))
     while options and len(more) < count:
         more.append(draws.pick(options))
-        latest = more[-1]
-        options = [n for n in options if n != latest and not world.is_out(pair_combination(latest, n))]
+        barred = company.kept_with(more[-1])
+        options = [name for name in options if name != more[-1] and name not in barred]
     return more
 
 

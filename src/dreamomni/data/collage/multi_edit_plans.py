@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.edit_plans import draw_twin
-from dreamomni.data.collage.plans import names_clash
+from dreamomni.data.collage.plans import draw_names
 from dreamomni.data.collage.scene import Thing
 from dreamomni.data.collage.world import Split, World
 
@@ -73,7 +73,7 @@ def plan_multi_edit(world: World, split: Split, background: str, draws: Draws) -
         return None
     num_staying = draws.weighted(weights)
     comers = sum(operation in ("add", "replace") for operation in operations)
-    names = _draw_names(world, split, changed + num_staying, comers, draws)
+    names = draw_names(world, split, changed + num_staying + comers, draws, unmistakable=True)
     if names is None:
         return None
     things = [world.draw_thing(name, background, draws) for name in names]
@@ -97,22 +97,6 @@ def plan_multi_edit(world: World, split: Split, background: str, draws: Draws) -
         say_old, say_new = draws.chance(_SAY_REMOVED_COLOUR), draws.chance(_SAY_ADDED_COLOUR)
         steps.append(EditStep(operation, before, after, say_old, say_new or operation == "recolour"))
     return MultiEditPlan(tuple(steps), tuple(staying))
-
-
-def _draw_names(world: World, split: Split, num_source: int, num_new: int, draws: Draws) -> list[str] | None:
-    """Different names that go together; in the held-out split the first two are a held-out pair."""
-    if split == "held_out":
-        pairs = world.pairs_out("sticker")
-        names = draws.shuffled(draws.pick(pairs)) if pairs else []
-    else:
-        names = [draws.pick(world.names)]
-    while names and len(names) < num_source + num_new:
-        more = world.partners_of(names, world.names)
-        more = [name for name in more if not any(names_clash(name, other) for other in names)]
-        if not more:
-            return None
-        names.append(draws.pick(more))
-    return names or None
 
 
 def _recoloured(

@@ -123,3 +123,8 @@ def article(name: str, before: str | None = None) -> str:
 def resolve_alias(name: str) -> str:
     """Our name for a thing known by another word; the word itself when we have none."""
     return _ALIASES.get(name, name)
+
+
+def names_clash(first: str, second: str) -> bool:
+    """Whether one name may be taken for the other: a "hot air balloon" is a "balloon" too."""
+    return first == second or first.endswith(f" {second}") or second.endswith(f" {first}")

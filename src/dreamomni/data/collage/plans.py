@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.labels import PREDICATES
 from dreamomni.data.collage.layout import LOCATIONS
+from dreamomni.data.collage.naming import names_clash
 from dreamomni.data.collage.scene import Thing, ThingKind
 from dreamomni.data.collage.scene_plans import Group, TextToImagePlan
 from dreamomni.data.collage.text_plans import plan_text
@@ -58,25 +59,40 @@ def plan_text_to_image(
 
 
 def draw_names(
-    world: World, split: Split, count: int, draws: Draws, kind: ThingKind = "sticker"
+    world: World,
+    split: Split,
+    count: int,
+    draws: Draws,
+    kind: ThingKind = "sticker",
+    *,
+    unmistakable: bool = False,
 ) -> list[str] | None:
     """Draw different names that may all be in one sample.
 
     In the held-out split there are at least two, and the first two are a held-out pair.
 
+    Args:
+        world: Things and held-out combinations.
+        split: Which combinations show.
+        count: How many names.
+        draws: Stream of the things.
+        kind: Where their pixels come from.
+        unmistakable: Whether none that comes after those may be taken for another.
+
     Returns:
         The names, or None when the draw led nowhere.
     """
-    pool = world.pool(kind)
+    company, pool = world.company, world.pool(kind)
     if split == "held_out":
-        pairs = world.pairs_out(kind)
+        pairs = company.pairs_out(kind)
         if not pairs:
             return None
         names = draws.shuffled(draws.pick(pairs))
     else:
         names = [draws.pick(pool)]
+    partners = company.unmistakable_partners if unmistakable else company.partners_of
     while len(names) < count:
-        options = world.partners_of(names, pool)
+        options = partners(names, pool)
         if not options:
             return None
         names.append(draws.pick(options))
@@ -98,23 +114,21 @@ class _Choice:
         return self.split == "held_out"
 
     def name(self, count: int = 1) -> str | None:
-        options = self.world.names_allowing(count, self.world.pool(self.kind))
+        options = self.world.company.names_allowing(count, self.kind)
         return self.draws.pick(options) if options else None
 
     def pair(self, counts: tuple[int, int] = (1, 1)) -> tuple[str, str] | None:
         """Two names for groups of these counts: a held-out pair in the held-out split, else none."""
-        pool = self.world.pool(self.kind)
-        allowed = [self.world.names_allowing(count, pool) for count in counts]
+        company = self.world.company
         if self.out:
-            pairs = self.world.pairs_out(self.kind)
-            pairs = [*pairs, *((second, first) for first, second in pairs)]
-            pairs = [pair for pair in pairs if pair[0] in allowed[0] and pair[1] in allowed[1]]
+            pairs = company.ordered_pairs_out(self.kind, counts)
             return self.draws.pick(pairs) if pairs else None
-        if not allowed[0]:
+        firsts, seconds = (company.names_allowing(count, self.kind) for count in counts)
+        if not firsts:
             return None
-        first = self.draws.pick(allowed[0])
-        seconds = self.world.partners_of([first], allowed[1])
-        return (first, self.draws.pick(seconds)) if seconds else None
+        first = self.draws.pick(firsts)
+        partners = company.partners_of([first], seconds)
+        return (first, self.draws.pick(partners)) if partners else None
 
     def thing(self, name: str | None, unlike: tuple[str, ...] = (), *, named: bool = False) -> Thing | None:
         if name is None:
@@ -163,7 +177,7 @@ def _plan_color_attribution(choice: _Choice) -> TextToImagePlan | None:
 
 def _plan_counting(choice: _Choice) -> TextToImagePlan | None:
     if choice.out:
-        options = choice.world.counts_out(choice.kind)
+        options = choice.world.company.counts_out(choice.kind)
         if not options:
             return None
         count, name = choice.draws.pick(options)
@@ -193,13 +207,13 @@ def _plan_scene(choice: _Choice) -> TextToImagePlan | None:
     names = list(choice.pair() or ())
     groups: list[Group] = []
     while names and len(names) < wanted:
-        more = choice.world.partners_of(names, choice.world.pool(choice.kind))
+        more = choice.world.company.partners_of(names, choice.world.pool(choice.kind))
         if not more:
             return None
         names.append(choice.draws.pick(more))
     for name in names:
         double = choice.draws.chance(0.15) and len(groups) < 2
-        count = 2 if double and name in choice.world.names_allowing(2, (name,)) else 1
+        count = 2 if double and choice.world.company.allows(2, name) else 1
         thing = choice.thing(name)
         if thing is None:
             return None
@@ -213,8 +227,7 @@ def _plan_description(choice: _Choice) -> TextToImagePlan | None:
     left = options.description_things
     names = list(choice.pair() or ())
     while names and len(names) < wanted:
-        more = choice.world.partners_of(names, choice.world.pool(choice.kind))
-        more = [name for name in more if not any(names_clash(name, other) for other in names)]
+        more = choice.world.company.unmistakable_partners(names, choice.world.pool(choice.kind))
         if not more:
             return None
         names.append(choice.draws.pick(more))
@@ -225,7 +238,7 @@ def _plan_description(choice: _Choice) -> TextToImagePlan | None:
         allowed = [
             count
             for count in _GROUP_COUNTS
-            if count <= left - (wanted - number) and name in choice.world.names_allowing(count, (name,))
+            if count <= left - (wanted - number) and choice.world.company.allows(count, name)
         ]
         count = choice.draws.weighted({count: _GROUP_COUNTS[count] for count in allowed})
         thing = choice.thing(name)
@@ -234,11 +247,6 @@ def _plan_description(choice: _Choice) -> TextToImagePlan | None:
         left -= count
         groups.append(Group(thing, count))
     return TextToImagePlan("description", tuple(groups))
-
-
-def names_clash(first: str, second: str) -> bool:
-    """Whether one name may be taken for the other: a "hot air balloon" is a "balloon" too."""
-    return first == second or first.endswith(f" {second}") or second.endswith(f" {first}")
 
 
 def _plan_sized(choice: _Choice) -> TextToImagePlan | None:
@@ -259,7 +267,7 @@ def _one_of_each(
 ) -> TextToImagePlan | None:
     names = list(choice.pair() or ()) if choice.out or len(said) > 1 else [choice.name() or ""]
     while 0 < len(names) < len(said):
-        more = choice.world.partners_of(names, choice.world.pool(choice.kind))
+        more = choice.world.company.partners_of(names, choice.world.pool(choice.kind))
         if not more:
             return None
         names.append(choice.draws.pick(more))

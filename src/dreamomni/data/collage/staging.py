@@ -240,7 +240,7 @@ def draw_backdrop(recipe: CollageRecipe, world: World, draws: Draws) -> Backgrou
 
 def draw_look(thing: Thing, total: int, world: World, canvas: Size, looks: Draws) -> Look:
     """Draw how one of `total` things of a picture looks: size, angle and mirroring as the recipe allows."""
-    low, high = world.recipe.object_size(total)
+    low, high = world.object_size(total)
     side = round(looks.uniform(low, high) * min(canvas))
     limit = world.recipe.max_angle
     angle, flip = looks.uniform(-limit, limit), looks.chance(0.5)

@@ -3,23 +3,20 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations as choose
 from typing import Literal
 
 from dreamomni.data.collage.assets.asset import THING_KINDS, AssetInfo, AssetSource, Crop
+from dreamomni.data.collage.company import Company
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.fonts import FONTS
 from dreamomni.data.collage.held_out import (
     Combination,
     colour_combination,
-    count_combination,
     is_held_out,
-    pair_combination,
 )
 from dreamomni.data.collage.palette import BACKGROUNDS, MINI, PALETTE, RGB, colour_words, delta_e
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.scene import BackgroundLook, Thing, ThingKind
-from dreamomni.data.collage.shapes import SHAPES
 from dreamomni.errors import ConfigError
 
 Split = Literal["train", "held_out"]
@@ -59,8 +56,9 @@ class World:
         self.backgrounds = _named("backgrounds", recipe.backgrounds, BACKGROUNDS)
         self._out: dict[Combination, bool] = {}
         self._things: dict[tuple[str, str, bool], list[tuple[_Choice, list[str]]]] = {}
-        self._partners: dict[str, frozenset[str]] = {}
-        self._pairs_out: dict[ThingKind, list[tuple[str, str]]] = {}
+        self._ways: dict[tuple[str, str, bool], list[tuple[_Choice, list[str]]]] = {}
+        self._colour_pairs: dict[tuple[ThingKind, str], tuple[tuple[str, str], ...]] = {}
+        self._sizes: dict[int, tuple[float, float]] = {}
         self._visible = {
             background: tuple(
                 colour
@@ -79,6 +77,7 @@ class World:
         self.photos = tuple(asset for asset in assets if asset.kind == "background")
         self.fonts = (*FONTS, *(asset.id for asset in assets if asset.kind == "font"))
         self.names = self._usable_names()
+        self.company = Company(recipe.held_out, self.names, recipe.max_count, self.is_out)
         if "photo" in styles and not self.photos:
             raise ConfigError(
                 f"background_styles has photo, but no library of `assets` holds a background for the {split} "
@@ -126,7 +125,13 @@ class World:
 
     def pool(self, kind: ThingKind) -> tuple[str, ...]:
         """Names of all things of a kind."""
-        return SHAPES if kind == "shape" else self.names
+        return self.company.pool(kind)
+
+    def object_size(self, count: int) -> tuple[float, float]:
+        """Smallest and largest longest side (fractions) in a scene of `count` objects."""
+        if count not in self._sizes:
+            self._sizes[count] = self.recipe.object_size(count)
+        return self._sizes[count]
 
     def is_out(self, combination: Combination) -> bool:
         """Say whether a combination is kept for evaluation."""
@@ -144,50 +149,16 @@ class World:
         """Colours of the recipe that can be told from a background, held out or not."""
         return self._visible[background]
 
-    def partners_of(self, chosen: Sequence[str], pool: Iterable[str]) -> list[str]:
-        """Names that training may show together with all of `chosen`."""
-        allowed = frozenset.intersection(*(self._partners_of(name) for name in chosen))
-        return [name for name in pool if name in allowed]
-
-    def _partners_of(self, name: str) -> frozenset[str]:
-        if name not in self._partners:
-            pool = SHAPES if name in SHAPES else self.names
-            self._partners[name] = frozenset(
-                other for other in pool if other != name and not self.is_out(pair_combination(name, other))
-            )
-        return self._partners[name]
-
-    def names_allowing(self, count: int, pool: Sequence[str]) -> Sequence[str]:
-        """Names that training may show `count` times in one picture."""
-        if count < 2:
-            return pool
-        return [name for name in pool if not self.is_out(count_combination(count, name))]
-
-    def pairs_out(self, kind: ThingKind) -> list[tuple[str, str]]:
-        """Pairs of names kept for evaluation."""
-        if kind not in self._pairs_out:
-            pairs = choose(self.pool(kind), 2)
-            # Not remembered one by one: a large library has too many.
-            rule = self.recipe.held_out
-            self._pairs_out[kind] = [pair for pair in pairs if is_held_out(rule, pair_combination(*pair))]
-        return self._pairs_out[kind]
-
-    def counts_out(self, kind: ThingKind) -> list[tuple[int, str]]:
-        """Numbers of a thing kept for evaluation."""
-        return [
-            (count, name)
-            for count in range(2, self.recipe.max_count + 1)
-            for name in self.pool(kind)
-            if self.is_out(count_combination(count, name))
-        ]
-
-    def colour_pairs_out(self, kind: ThingKind, background: str) -> list[tuple[str, str]]:
+    def colour_pairs_out(self, kind: ThingKind, background: str) -> tuple[tuple[str, str], ...]:
         """Coloured things (name, colour) kept for evaluation that can be seen on a background."""
-        return [
-            (name, colour)
-            for name in self.pool(kind)
-            for colour in self.colours_of(name, background, out=True)
-        ]
+        key = (kind, background)
+        if key not in self._colour_pairs:
+            self._colour_pairs[key] = tuple(
+                (name, colour)
+                for name in self.pool(kind)
+                for colour in self.colours_of(name, background, out=True)
+            )
+        return self._colour_pairs[key]
 
     def check_split(self, split: Split) -> None:
         """Make sure that a split has what its kinds need.
@@ -198,13 +169,14 @@ class World:
         if split == "train":
             return
         kinds = {kind for kind, weight in self.recipe.mixture.items() if weight > 0}
+        alone = {"single", "colors", "counting", "shapes", "text"}
         fraction = self.recipe.held_out.fraction
         missing = None
         if "colors" in kinds and not all(self.colour_pairs_out("sticker", b) for b in self._grounds):
             missing = "coloured things on every background"
-        elif kinds - {"single", "colors", "counting", "shapes", "text"} and not self.pairs_out("sticker"):
+        elif kinds - alone and not self.company.pairs_out("sticker"):
             missing = "pairs of things"
-        elif "counting" in kinds and not self.counts_out("sticker"):
+        elif "counting" in kinds and not self.company.counts_out("sticker"):
             missing = "numbers of a thing"
         if missing is not None:
             raise ConfigError(
@@ -236,15 +208,7 @@ class World:
             The thing, or None when nothing is left to show.
         """
         barred = {word for colour in unlike for word in colour_words(colour)}
-        named = named or bool(barred)
-        options = self._options(name, background)
-        if barred:
-            options = [
-                (choice, [colour for colour in colours if not barred & set(colour_words(colour))])
-                for choice, colours in options
-            ]
-        options = [(c, colours) for c, colours in options if colours or (c.colour is None and not named)]
-        options = [(c, colours) for c, colours in options if colours or not c.recolourable]
+        options = self._ways_to_show(name, background, barred, named or bool(barred))
         if not options:
             return None
         # One way to show a thing needs no draw.
@@ -301,6 +265,23 @@ class World:
             colours or not (choice.recolourable or choice.colour)
             for choice, colours in self._options(name, background)
         )
+
+    def _ways_to_show(
+        self, name: str, background: str | Iterable[str], barred: set[str], named: bool
+    ) -> list[tuple[_Choice, list[str]]]:
+        """Those options of which something is left without the barred colours."""
+        key = (name, background, named) if isinstance(background, str) and not barred else None
+        if key is not None and key in self._ways:
+            return self._ways[key]
+        ways = []
+        for choice, colours in self._options(name, background):
+            if barred:
+                colours = [colour for colour in colours if not barred & set(colour_words(colour))]
+            if colours or not (choice.recolourable or named or choice.colour is not None):
+                ways.append((choice, colours))
+        if key is not None:
+            self._ways[key] = ways
+        return ways
 
     def _options(
         self, name: str, background: str | Iterable[str], *, out: bool = False
