@@ -7,7 +7,7 @@ import pytest
 from dreamomni.config import load_recipe
 from dreamomni.data.collage.engine import KINDS, CollageEngine
 from dreamomni.data.collage.recipe import TASK_OF_KIND, CollageRecipe
-from dreamomni.data.dataset import CollageSet
+from dreamomni.data.dataset import CollageSet, sample_or_next
 from dreamomni.data.sample_set import SampleShape
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.request import Request
@@ -56,3 +56,22 @@ def test_the_identity_says_what_decides_the_content() -> None:
     assert len({str(samples.identity) for samples in sets}) == len(sets)
     with pytest.raises(IndexError):
         sets[0].shape(10)
+
+
+def test_what_cannot_be_drawn_gives_its_place_to_another(caplog: pytest.LogCaptureFixture) -> None:
+    crowded = CollageRecipe.model_validate(
+        {
+            "size": "32x32",
+            "names": ["star", "heart"],
+            "mixture": {"two": 1},
+            "held_out": {"fraction": 0},
+            "object_sizes": {1: [0.5, 0.6], 2: [0.45, 0.66]},
+        }
+    )
+    engine = CollageEngine(crowded)
+    caplog.set_level("INFO")
+    keys = [sample_or_next(engine, 0, index).index for index in range(40)]
+    moved = [index for index, found in enumerate(keys) if found != index]
+    assert moved
+    assert all(keys[index] % 2**32 == index for index in moved)
+    assert caplog.text.count("left out: sample") == sum(key // 2**32 for key in keys)

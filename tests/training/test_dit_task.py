@@ -1,4 +1,4 @@
-"""The DiT task: its cache, its batches, and a run that is killed with -9 and resumed bit for bit."""
+"""The DiT task: every kind of data, slices of a batch, kills and resumes, what it shows and what it ships."""
 
 import json
 import logging
@@ -9,77 +9,25 @@ import time
 import traceback
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
 from safetensors.torch import load_file
+from tiny_dit import build_parts, build_vlm, losses, metrics, prepared, run, state, tiny_dit
 from toy_training import toy_recipe
 
 from dreamomni.errors import CheckpointError, ConfigError
-from dreamomni.models.autoencoder import MINI_VAE_CONFIG, Autoencoder
-from dreamomni.models.vlm import build_mini_vlm
+from dreamomni.models.autoencoder import Autoencoder
+from dreamomni.runtime import cpu_generator
 from dreamomni.training.config import TrainRecipe
-from dreamomni.training.dit_task import DitTask
-from dreamomni.training.hooks import MetricsFile
-from dreamomni.training.latent_cache import CHUNK, load_or_build
 from dreamomni.training.run import build_task
-from dreamomni.training.trainer import train
+from dreamomni.training.task import Part
 
-WORLD = "size: 32x32\nnames: [star, heart]\nmixture: {single: 1.0, add: 1.0}\nheld_out: {fraction: 0}\n"
+TASKS = ("control", "detect", "drag", "edit", "inpaint", "outpaint", "segment", "subject", "text_to_image")
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny autoencoder, a tiny VLM and a tiny world."""
-    folder = tmp_path_factory.mktemp("parts")
-    (folder / "world.yaml").write_text(WORLD)
-    layout = {**MINI_VAE_CONFIG, "block_out_channels": (8, 8, 8, 8)}
-    torch.manual_seed(0)
-    Autoencoder(AutoencoderKL(**layout)).save_pretrained(folder / "vae")
-    sizes = {"hidden_size": 64, "num_heads": 4, "intermediate_size": 64, "num_layers": 2}
-    vision = {"vision_width": 32, "vision_depth": 1, "vision_heads": 2}
-    build_mini_vlm(["add a red star", "a heart"], vocab_size=320, **sizes, **vision).save_pretrained(
-        folder / "vlm"
-    )
-    return folder
-
-
-def tiny_dit(parts: Path, max_steps: int, **task: object) -> TrainRecipe:
-    settings = {
-        "type": "dit",
-        "data": str(parts / "world.yaml"),
-        "preset": "tiny",
-        "autoencoder": str(parts / "vae"),
-        "text_encoder": str(parts / "vlm"),
-        "text_encoder_mode": "joint",
-        "num_cached_samples": 40,
-        "sample_steps": 2,
-    }
-    training = toy_recipe(decay={"type": "constant"}, sample_every=100).training.model_dump()
-    return TrainRecipe.model_validate(
-        {
-            "name": "tiny-dit",
-            "task": {**settings, **task},
-            "training": {**training, "max_steps": max_steps, "learning_rate": 1e-3},
-        }
-    )
-
-
-def run(recipe: TrainRecipe, folder: Path, *, resume: bool = False) -> None:
-    hooks = [MetricsFile(folder / "metrics.jsonl", 1)]
-    train(recipe, build_task(recipe), folder, resume=resume, hooks=hooks)
-
-
-def losses(folder: Path) -> dict[int, float]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return {row["step"]: row["loss"] for row in rows}
-
-
-def state(folder: Path) -> dict[str, torch.Tensor]:
-    newest = max((folder / "checkpoints").glob("step-*"))
-    names = ("modules", "ema", "optimizer")
-    return {f"{name}:{k}": v for name in names for k, v in load_file(newest / f"{name}.safetensors").items()}
+    return build_parts(tmp_path_factory.mktemp("parts"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -111,101 +59,207 @@ def test_twenty_steps_equal_ten_kill_resume_ten(parts: Path, tmp_path: Path) -> 
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
-def test_an_exported_folder_is_a_whole_model(parts: Path, tmp_path: Path) -> None:
-    run(tiny_dit(parts, 4), tmp_path / "run")
-    export = tmp_path / "run" / "export"
-    card = json.loads((export / "card.json").read_text())
-    assert card["tasks"] == ["edit", "text_to_image"]
-    assert card["base_size"] == 32
-    weights = load_file(export / "transformer" / "diffusion_pytorch_model.safetensors")
+@pytest.mark.parametrize("cache", [None, {"num_samples": 200}])
+def test_every_task_trains_and_is_exported(parts: Path, tmp_path: Path, cache: object) -> None:
+    data = {"type": "collage", "recipe": str(parts / "everything.yaml"), "num_samples": 200}
+    recipe = tiny_dit(
+        parts,
+        24,
+        training={"batch_size": 2, "num_workers": 1, "sample_every": 24},
+        data=data,
+        feature_cache=cache,
+        text_encoder_mode="frozen",
+        image_dropout=0.2,
+        both_dropout=0.1,
+        sample_image_guidance_scale=1.5,
+    )
+    run(recipe, tmp_path)
+    rows = metrics(tmp_path)
+    logged = {name for row in rows for name in row}
+    assert len({f"loss_{task}" for task in TASKS} & logged) >= 6
+    assert {"loss_sigma_0.3_0.7", "tflop_per_sample"} <= logged
+    assert len({row["tflop_per_sample"] for row in rows}) > 3  # sizes and numbers of images differ
+    card = json.loads((tmp_path / "export" / "card.json").read_text())
+    assert tuple(card["tasks"]) == TASKS
+    assert (card["max_images"], card["base_size"], card["image_guidance_scale"]) == (2, 72, 1.5)
+    weights = load_file(tmp_path / "export" / "transformer" / "diffusion_pytorch_model.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.bfloat16}
 
 
-def prepared(parts: Path, folder: Path, **task: object) -> DitTask:
-    recipe = tiny_dit(parts, 5, **task)
-    built = build_task(recipe)
-    assert isinstance(built, DitTask)
-    built.prepare(folder)
-    return built
-
-
-def test_batches_are_pure_and_of_one_shape(parts: Path, tmp_path: Path) -> None:
-    task = prepared(parts, tmp_path, prompt_dropout=0.5, image_dropout=0.0)
-    kinds = set()
-    for step in range(12):
+def test_a_batch_holds_one_shape_and_is_pure(parts: Path, tmp_path: Path) -> None:
+    task = prepared(
+        parts,
+        tmp_path,
+        data={"type": "collage", "recipe": str(parts / "everything.yaml"), "num_samples": 400},
+        feature_cache=None,
+        image_dropout=0.0,
+    )
+    shapes = set()
+    for step in range(20):
         batch, again = task.batch(step), task.batch(step)
         assert batch.keys == again.keys
-        assert all(torch.equal(batch.inputs[name], again.inputs[name]) for name in batch.inputs)
-        assert batch.image_moments.shape[1] == (1 if batch.kind == "edit" else 0)
-        assert ("pixel_values" in batch.inputs) == (batch.kind == "edit")
-        kinds.add(batch.kind)
-    assert kinds == {"edit", "text_to_image"}
+        assert torch.equal(batch.target, again.target)
+        assert len(batch.keys) == 4
+        shapes.add((batch.target.shape, *(image.shape for image in batch.images)))
+        own = [task.mixture.sets[0][int(key.rpartition("-")[2])] for key in batch.keys]
+        assert [sample.task for sample in own] == batch.tasks
+        for row, sample in enumerate(own):
+            assert torch.equal(batch.target[row], torch.from_numpy(sample.target))
+            assert [image[row].tolist() for image in batch.images] == [i.tolist() for i in sample.images]
+    assert len(shapes) >= 4
 
 
-def test_frozen_means_that_only_the_network_learns(parts: Path, tmp_path: Path) -> None:
-    assert list(prepared(parts, tmp_path, text_encoder_mode="frozen").modules()) == ["transformer"]
-    joint = prepared(parts, tmp_path, text_encoder_mode="joint").modules()["text_encoder"]
-    learning = {name for name, value in joint.named_parameters() if value.requires_grad}
+@pytest.mark.parametrize("mode", ["joint", "frozen"])
+def test_parts_of_a_step_make_up_its_loss(parts: Path, tmp_path: Path, mode: str) -> None:
+    task = prepared(
+        parts, tmp_path, training={"batch_size": 8}, text_encoder_mode=mode, feature_cache={"num_samples": 60}
+    )
+    for parameter in task.networks.transformer.parameters():
+        parameter.data.add_(0.05 * torch.randn_like(parameter))  # the first velocity is 0 for everybody
+    for step in range(6):
+        whole = task.loss(task.batch(step), cpu_generator(step))
+        for count in (2, 4):
+            outputs = [
+                task.loss(task.batch(step, Part(number, count)), cpu_generator(step))
+                for number in range(count)
+            ]
+            assert [key for output in outputs for key in output.keys] == whole.keys
+            mean = sum(output.loss * output.weight for output in outputs) / whole.weight
+            torch.testing.assert_close(mean, whole.loss, rtol=1e-5, atol=1e-6)
+
+
+def test_parts_of_the_data_have_their_shares(parts: Path, tmp_path: Path) -> None:
+    other = tmp_path / "edits.yaml"
+    other.write_text("size: 32x32\nnames: [star, heart]\nmixture: {remove: 1.0}\nheld_out: {fraction: 0}\n")
+    data = [
+        {"type": "collage", "recipe": str(parts / "world.yaml"), "weight": 3, "num_samples": 64},
+        {"type": "collage", "recipe": str(other), "weight": 1, "num_samples": 64},
+    ]
+    task = prepared(parts, tmp_path / "run", data=data, feature_cache=None)
+    kinds = [task.batches.order.batch(step).feeds for step in range(500)]
+    share = sum(int((feeds == 1).sum()) for feeds in kinds) / 2000
+    assert abs(share - 0.25) < 0.03
+    assert task.card().world is None
+
+
+def test_what_learns_depends_on_the_mode(parts: Path, tmp_path: Path) -> None:
+    frozen = prepared(parts, tmp_path / "frozen", text_encoder_mode="frozen")
+    assert list(frozen.modules()) == ["transformer"]
+    joint = prepared(parts, tmp_path / "joint", text_encoder_mode="joint")
+    encoder = joint.modules()["text_encoder"]
+    learning = {name for name, value in encoder.named_parameters() if value.requires_grad}
     assert learning
     assert not any(".visual." in name or ".layers.1." in name for name in learning)
+    assert len(joint.blocks()) == len(frozen.blocks()) + 1
+    assert joint.pipeline_parts()["transformer"] is joint.networks.transformer
 
 
-def test_the_cache_holds_what_the_autoencoder_says(parts: Path, tmp_path: Path) -> None:
-    task = prepared(parts, tmp_path)
-    group = task.groups[-1]
-    assert group.num_images == 1
-    number = int(np.nonzero([kind == "add" for kind in group.kinds])[0][3])
-    sample = next(
-        task.engine.sample(seed_of(task), index)
-        for index in range(40)
-        if task.engine.sample(seed_of(task), index).key == group.keys[number]
+def test_words_and_images_are_dropped_as_often_as_asked(parts: Path, tmp_path: Path) -> None:
+    task = prepared(
+        parts,
+        tmp_path,
+        text_encoder_mode="frozen",
+        feature_cache={"num_samples": 60, "moments": False},
+        text_dropout=0.3,
+        image_dropout=0.2,
+        both_dropout=0.1,
     )
-    assert group.prompts[number] == sample.instruction
-    assert np.array_equal(group.image_pixels[number, 0].numpy(), sample.images[0])
-    pixels = torch.from_numpy(sample.target.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    null = len(task.batches.null)
+    seen = {"both kept": 0, "no words": 0, "no images": 0, "neither": 0}
+    for step in range(600):
+        batch = task.batch(step)
+        if len(task.batches.order.batch(step).key) == 2:
+            continue
+        images = len(batch.images)
+        for row in batch.text.attention_mask.sum(1).tolist():
+            short = row <= (6 if images else null)  # 4 image tokens and their borders
+            name = ("no words" if short else "both kept") if images else "neither" if short else "no images"
+            seen[name] += 1
+    total = sum(seen.values())
+    shares = {name: count / total for name, count in seen.items()}
+    expected = {"both kept": 0.4, "no words": 0.3, "no images": 0.2, "neither": 0.1}
+    assert all(abs(shares[name] - share) < 0.06 for name, share in expected.items()), shares
+
+
+def test_the_ablation_switches_reach_the_network(parts: Path, tmp_path: Path) -> None:
+    switches = {"reference_attention": "isolated", "long_skips": False}
+    task = prepared(parts, tmp_path / "one", model=switches)
+    network = task.networks.transformer
+    assert network.config.reference_attention == "isolated"
+    assert len(network.fusions) == 0
+    assert len(prepared(parts, tmp_path / "two").networks.transformer.fusions) == 2
+    network.save_pretrained(tmp_path / "start")
+    start = {"init_from": str(tmp_path / "start")}
+    again = prepared(parts, tmp_path / "three", model={"reference_attention": "joint"}, **start)
+    assert again.networks.transformer.config.reference_attention == "joint"
+    with pytest.raises(ConfigError, match=r"model\.long_skips is True, but .* was built with False"):
+        prepared(parts, tmp_path / "four", model={"long_skips": True}, **start)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"model": {"depth": 3}}, "model has no setting 'depth'; it has .*variant"),
+        ({"model": {"variant": "v9"}}, "variant must be v1, v2 or v3"),
+        ({"preset": "giant"}, "no preset 'giant'; the presets are"),
+        ({"model": {"text_width": 32}}, "reads 32 text features, but .*vlm has 64"),
+        (
+            {"model": {"variant": "v1"}, "data": "odd"},
+            "1 of 1 sizes of the data, such as 48x48, .* multiples of 32",
+        ),
+        (
+            {"data": {"type": "collage", "recipe": "small", "num_samples": 3}},
+            "3 samples cannot fill a batch of 4",
+        ),
+        ({"feature_cache": {"num_samples": 6}}, "shapes have fewer samples than a batch of 4: of 32x32"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_step(
+    parts: Path, tmp_path: Path, task: dict[str, object], message: str
+) -> None:
+    (tmp_path / "odd").write_text((parts / "world.yaml").read_text().replace("32x32", "48x48"))
+    (tmp_path / "small").write_text((parts / "world.yaml").read_text())
+    if task.get("data") == "odd":
+        task = {**task, "data": str(tmp_path / "odd")}
+    elif "data" in task:
+        task = {**task, "data": {**task["data"], "recipe": str(tmp_path / "small")}, "feature_cache": None}
+    with pytest.raises(ConfigError, match=message):
+        prepared(parts, tmp_path / "run", **task)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"text_dropout": 0.6, "image_dropout": 0.3, "both_dropout": 0.2}, "add up to 1.1"),
+        ({"data": []}, "data is empty"),
+        ({"feature_cache": {"moments": False, "text": False}}, "keeps nothing"),
+        ({"feature_cache": {"text": True}}, "text_encoder_mode is joint"),
+        ({"feature_cache": None, "like_lengths": True}, "like_lengths needs a feature_cache"),
+    ],
+)
+def test_impossible_values_are_refused_with_the_recipe(
+    parts: Path, task: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny_dit(parts, **task)
+
+
+def test_other_weights_are_refused_when_a_run_goes_on(parts: Path, tmp_path: Path) -> None:
+    mine = build_parts(tmp_path / "mine")
+    run(tiny_dit(mine, 4), tmp_path / "run")
+    build_vlm(mine / "vlm", hidden_size=96)
+    with pytest.raises(CheckpointError, match="vlm holds other weights than those this run began with"):
+        run(tiny_dit(mine, 6), tmp_path / "run", resume=True)
+
+
+def test_a_grid_shows_every_task(parts: Path, tmp_path: Path) -> None:
+    task = prepared(parts, tmp_path, data=str(parts / "everything.yaml"), feature_cache=None)
     with torch.no_grad():
-        moments = task.autoencoder.encode_moments(pixels)
-    torch.testing.assert_close(
-        group.target_moments[number : number + 1].float(), moments, rtol=2e-3, atol=2e-3
-    )
-
-
-def seed_of(task: DitTask) -> int:
-    from dreamomni.seeding import derive_seed
-
-    return derive_seed(task.training.seed, "data")
-
-
-def test_an_interrupted_cache_goes_on_and_another_is_refused(parts: Path, tmp_path: Path) -> None:
-    task = prepared(parts, tmp_path / "run")
-    folder = tmp_path / "cache"
-    arguments = {"seed": 3, "identity": {"data": "a"}, "num_workers": 0}
-    whole = load_or_build(folder, task.engine, task.autoencoder, num_samples=20, **arguments)
-    chunk = folder / "chunk-00000000.safetensors"
-    before = chunk.read_bytes()
-    (folder / "manifest.json").unlink()
-    chunk.unlink()
-    again = load_or_build(folder, task.engine, task.autoencoder, num_samples=20, **arguments)
-    assert [group.keys for group in again] == [group.keys for group in whole]
-    assert len(chunk.read_bytes()) == len(before)
-    assert CHUNK > 20
-    arguments["identity"] = {"data": "b"}
-    with pytest.raises(CheckpointError, match="other data"):
-        load_or_build(folder, task.engine, task.autoencoder, num_samples=20, **arguments)
-
-
-def test_several_canvas_sizes_are_refused(parts: Path, tmp_path: Path) -> None:
-    world = tmp_path / "two.yaml"
-    world.write_text(WORLD.replace("32x32", "[32x32, 64x32]"))
-    with pytest.raises(ConfigError, match="2 canvas sizes"):
-        build_task(tiny_dit(parts, 5, data=str(world)))
-
-
-def test_tasks_that_no_network_knows_are_refused(parts: Path, tmp_path: Path) -> None:
-    world = tmp_path / "drags.yaml"
-    world.write_text(WORLD.replace(", add: 1.0", ", add: 1.0, drag_move: 1.0"))
-    with pytest.raises(ConfigError, match="draws drag_move, but training knows only"):
-        build_task(tiny_dit(parts, 5, data=str(world)))
+        grid = task.sample_grid(0)
+    assert task.mixture.tasks == TASKS
+    # Nine blocks of three columns; text to image has two rows, the others three, subject four.
+    assert grid.width == 3 * 96
+    assert grid.height == 9 * 14 + (2 + 7 * 3 + 4) * 96
 
 
 def test_only_an_autoencoder_of_the_same_latents_can_be_shipped(parts: Path, tmp_path: Path) -> None:
@@ -239,3 +293,8 @@ def test_a_frozen_encoder_keeps_its_weights_and_its_scale(parts: Path, tmp_path:
         if not torch.equal(value, before.model.state_dict()[name])
     }
     assert changed == {"decoder"}
+
+
+def test_a_recipe_without_a_task_of_that_data_says_so(parts: Path) -> None:
+    with pytest.raises(ConfigError, match="no recipe at 'nowhere'"):
+        build_task(tiny_dit(parts, data="nowhere"))

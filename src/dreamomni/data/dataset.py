@@ -23,6 +23,8 @@ from dreamomni.tasks.sample import TrainingSample
 
 log = logging.getLogger(__name__)
 
+_STAND_INS = 8
+
 
 class CollageDataset(Dataset[TrainingSample]):
     """A map-style data set whose item i is sample i of an engine; any number of workers gives the same items.
@@ -152,6 +154,29 @@ class CollageStream(IterableDataset[TrainingSample]):
             end = first + self.block
             yield from range(first, end if self.stop is None else min(end, self.stop))
             first += self.block * self.num_ranks * num_workers
+
+
+def sample_or_next(engine: CollageEngine, seed: int, index: int, kind: str | None = None) -> TrainingSample:
+    """Draw a sample, or in the place of one that the recipe has no room for another that no data set has.
+
+    The other is a pure function of (seed, index) too: its index lies beyond those that are asked for. For
+    tasks that take any picture; what was left out is logged.
+
+    Args:
+        engine: Where samples come from.
+        seed: Seed of the data set.
+        index: Number of the sample, below 2**32.
+        kind: A kind to force, or None.
+
+    Raises:
+        RejectedSampleError: Several in a row were impossible.
+    """
+    for attempt in range(_STAND_INS):
+        try:
+            return engine.sample(seed, index + attempt * 2**32, kind)
+        except RejectedSampleError as error:
+            log.info("left out: %s", error)
+    return engine.sample(seed, index + _STAND_INS * 2**32, kind)
 
 
 def to_pixels(image: np.ndarray) -> torch.Tensor:

@@ -94,6 +94,8 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         qk_norm: RMSNorm on queries and keys. Not in the paper; it keeps bf16 training stable.
         variant: ``v3`` is the model (every DiT block at 2x). ``v1`` and ``v2`` put the middle half of the
             stages at 4x, ``v1`` without long skips (paper section 4, Figure 3).
+        long_skips: Whether early and late stages are joined; None leaves it to the variant. Any variant can
+            be built with and without them, for ablations.
         reference_attention: ``joint``: every token attends to every token. ``isolated``: text and input
             images attend only among themselves and see time zero, so that they do not depend on the noise.
         index_encoding: See :func:`dreamomni.models.packing.build_image_ids`.
@@ -119,6 +121,7 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         rope_theta: float = 10000.0,
         qk_norm: bool = True,
         variant: Variant = "v3",
+        long_skips: bool | None = None,
         reference_attention: ReferenceAttention = "joint",
         index_encoding: bool = True,
         position_shift: bool = True,
@@ -160,7 +163,7 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             )
 
         self.stages = nn.ModuleList(stage() for _ in range(num_stages))
-        num_fusions = 0 if variant == "v1" else num_stages // 2
+        num_fusions = num_stages // 2 if (variant != "v1" if long_skips is None else long_skips) else 0
         self.fusions = nn.ModuleList(StreamFusion(width) for _ in range(num_fusions))
         self.token_merge = TokenMerge(width) if variant != "v3" else None
         self.token_split = TokenSplit(width) if variant != "v3" else None

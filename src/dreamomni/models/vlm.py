@@ -225,6 +225,12 @@ class VLMEncoder:
         """
         return image_patches(self.processor.image_processor, pixels_NHWC)
 
+    def reads(self, height: int, width: int) -> bool:
+        """Whether images of this size are read as they are, so that `image_inputs` takes them."""
+        limits = self.processor.image_processor.size
+        fits = limits["shortest_edge"] <= height * width <= limits["longest_edge"]
+        return fits and height % self.image_multiple == 0 and width % self.image_multiple == 0
+
     def encode(self, inputs: Mapping[str, Tensor]) -> TextFeatures:
         """Return the penultimate features of tokenized prompts: the model's `hidden_states[-2]`.
 

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeFloat, model_validator
 
 from dreamomni.config import StrictConfig, load_recipe
 from dreamomni.data.collage.recipe import CollageRecipe
+from dreamomni.data.feeds import CollagePart, DataPart
 from dreamomni.errors import CheckpointError
 from dreamomni.flow.timesteps import LogitNormal, Timesteps
 
@@ -77,6 +78,8 @@ class TrainingConfig(StrictConfig):
     """Background processes that make batches, 0 for none; the batches do not depend on it."""
     num_threads: int | None = Field(None, gt=0)
     """Intra-op threads of the training process; results are bit-equal only at an equal number."""
+    peak_tflops: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """TFLOP/s of one device, which MFU is relative to; None looks the device up by its name."""
     log_every: int = Field(20, gt=0)
     sample_every: int = Field(1000, gt=0)
     checkpoint_every: int = Field(500, gt=0)
@@ -158,43 +161,145 @@ class VlmTaskConfig(StrictConfig):
     """Fixed held-out questions whose answers are scored whenever samples are drawn."""
 
 
+class FeatureCacheConfig(StrictConfig):
+    """What the frozen networks say of samples: computed once, before the first step, and kept on the disk."""
+
+    moments: bool = True
+    """Moments of the autoencoder, of targets and input images."""
+    text: bool | None = None
+    """Features of the VLM; None means when it is frozen. While it learns, what it reads is kept instead."""
+    num_samples: int | None = Field(None, gt=0)
+    """Samples in all, shared out by the weights of the parts; None takes every sample of every part."""
+    path: str | None = None
+    """Folder that several runs may share: in it, features lie under the hash of what made them. None keeps
+    them in the run folder."""
+    build: bool = True
+    """False refuses to start when features are missing, instead of computing them."""
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> "FeatureCacheConfig":
+        if not self.moments and self.text is False:
+            raise ValueError("a feature cache without moments and text keeps nothing; say null")
+        return self
+
+
+def _as_parts(value: Any) -> Any:
+    """A list stands for a tuple, and one part may stand without a list around it."""
+    return (value,) if isinstance(value, Mapping) else value
+
+
 class DitTaskConfig(StrictConfig):
     """Flow matching with the DreamOmni network over a trained autoencoder and a trained VLM."""
 
     free: ClassVar[frozenset[str]] = frozenset(
-        {"export_autoencoder", "sample_steps", "sample_guidance_scale", "card_name"}
+        {
+            "export_autoencoder",
+            "sample_steps",
+            "sample_guidance_scale",
+            "sample_image_guidance_scale",
+            "card_name",
+        }
     )
 
     type: Literal["dit"] = "dit"
-    data: str = "mini-world"
+    data: Annotated[str | tuple[DataPart, ...], BeforeValidator(_as_parts)] = "mini-world"
+    """Name or path of a data recipe, drawn on the fly; or parts, each with a weight."""
     preset: str = "mini"
     """Key of `models.presets.TRANSFORMER_PRESETS`."""
+    model: dict[str, Any] = {}
+    """Settings of the network that differ from the preset, for ablations: variant, long_skips,
+    reference_attention, ..."""
     init_from: str | None = None
     autoencoder: str
-    """Folder of the exported autoencoder."""
+    """Folder of the exported autoencoder, or a hub id (`owner/name`, or `owner/name/folder`)."""
     export_autoencoder: str | None = None
     """Folder of the autoencoder to ship, if its decoder was trained on since; None ships `autoencoder`."""
     text_encoder: str
-    """Folder of the exported VLM."""
+    """Folder of the exported VLM, or a hub id."""
     text_encoder_mode: Literal["frozen", "joint"] = "frozen"
     """`joint` trains the language layers of the VLM along; its vision stays frozen."""
+    frozen_precision: Literal["fp32", "bf16"] = "fp32"
+    """Weights and arithmetic of the networks that do not learn."""
+    feature_cache: FeatureCacheConfig | None = None
+    """None computes everything anew in each step."""
+    like_lengths: bool | None = None
+    """Puts prompts of like length into one batch, which wastes less on padding. Only a feature cache knows
+    them all before the first step, so None means: with one."""
     timesteps: Timesteps = LogitNormal()
     """How sigmas are drawn."""
-    prompt_dropout: float = Field(0.1, ge=0, lt=1)
+    text_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of samples trained without words, for guidance."""
     image_dropout: float = Field(0.05, ge=0, lt=1)
-    """Share of edit samples trained without their input images."""
-    num_cached_samples: int = Field(60_000, gt=0)
-    """Samples whose latents are computed once, before the first step."""
+    """Share of samples with input images that are trained without them; whole batches at a time, which then
+    have no image tokens at all, as at inference."""
+    both_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of samples trained with neither; comes on top of the other two."""
     sample_steps: int = Field(24, gt=0)
     """Denoising steps of sample grids, and the default of the exported model."""
     sample_guidance_scale: float = Field(3.0, ge=0)
     """Guidance of sample grids, and the default of the exported model."""
+    sample_image_guidance_scale: float = Field(1.0, ge=0)
+    """Guidance towards the input images, likewise; 1 is off."""
     card_name: str = "mini"
     """Name on the card of the exported model."""
 
+    @property
+    def parts(self) -> tuple[DataPart, ...]:
+        """The parts of the data, also where one recipe was named."""
+        return (CollagePart(recipe=self.data),) if isinstance(self.data, str) else self.data
+
+    @property
+    def caches_text(self) -> bool:
+        """Whether features of the VLM come from the cache."""
+        cache = self.feature_cache
+        return cache is not None and (
+            self.text_encoder_mode == "frozen" if cache.text is None else cache.text
+        )
+
+    @property
+    def caches_moments(self) -> bool:
+        """Whether moments come from the cache."""
+        return self.feature_cache is not None and self.feature_cache.moments
+
+    @property
+    def sorts_lengths(self) -> bool:
+        """Whether prompts of like length come together."""
+        return self.feature_cache is not None if self.like_lengths is None else self.like_lengths
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DitTaskConfig":
+        if not isinstance(self.data, str) and not self.data:
+            raise ValueError("data is empty: name a data recipe, or at least one part")
+        dropped = self.text_dropout + self.image_dropout + self.both_dropout
+        if dropped >= 1:
+            raise ValueError(
+                f"text_dropout, image_dropout and both_dropout add up to {dropped:g}, which leaves no sample "
+                "with its words and images; they must stay below 1"
+            )
+        if self.text_encoder_mode == "joint" and self.caches_text:
+            raise ValueError(
+                "feature_cache.text is true, but text_encoder_mode is joint: features change while the VLM "
+                "learns; say text: false, or text_encoder_mode: frozen"
+            )
+        if self.sorts_lengths and self.feature_cache is None:
+            raise ValueError("like_lengths needs a feature_cache, which alone knows prompts beforehand")
+        return self
+
 
 TaskConfig = Annotated[AutoencoderTaskConfig | VlmTaskConfig | DitTaskConfig, Field(discriminator="type")]
+
+
+class EvaluateConfig(StrictConfig):
+    """The world evaluation while a run goes on, with the averaged weights."""
+
+    every: int = Field(gt=0)
+    """Steps between evaluations: a multiple of `training.sample_every`. The end of a run is evaluated too."""
+    num_cases: int = Field(8, ge=1, le=10_000)
+    """Held-out cases of each kind."""
+    world: str | None = None
+    """Name or path of the data recipe to draw cases from; None takes that of the model's card."""
+    batch_size: int = Field(16, ge=1)
+    """Cases handed to the model at once."""
 
 
 class TrainRecipe(StrictConfig):
@@ -204,6 +309,24 @@ class TrainRecipe(StrictConfig):
     """Names the run folder."""
     task: TaskConfig
     training: TrainingConfig
+    evaluate: EvaluateConfig | None = None
+    """None measures nothing on the way."""
+    validation: tuple[dict[str, Any], ...] = ()
+    """Fixed requests in the words of `tasks.request` ({task, prompt, images, ...}; `task` may be left out).
+    Whenever samples are drawn they are answered and shown beside their input images."""
+
+    @model_validator(mode="after")
+    def _watches_at_sampling_time(self) -> "TrainRecipe":
+        if not isinstance(self.task, DitTaskConfig) and (self.evaluate is not None or self.validation):
+            raise ValueError(
+                f"evaluate and validation ask a whole model; task {self.task.type} trains a part"
+            )
+        if self.evaluate is not None and self.evaluate.every % self.training.sample_every:
+            raise ValueError(
+                f"evaluate.every {self.evaluate.every} is no multiple of training.sample_every "
+                f"{self.training.sample_every}: evaluation shares the averaged weights of the samples"
+            )
+        return self
 
 
 _FIXED_TRAINING = ("seed", "batch_size", "optimizer", "muon_exclude", "ema_decay")
@@ -216,8 +339,15 @@ def identity(recipe: TrainRecipe) -> dict[str, Any]:
     """
     task = recipe.task.model_dump(mode="json", exclude=set(recipe.task.free))
     training = recipe.training.model_dump(mode="json", include=set(_FIXED_TRAINING))
-    data = load_recipe(recipe.task.data, CollageRecipe).model_dump(mode="json")
-    return {"task": task, "data": data, "training": training}
+    return {"task": task, "data": _data_of(recipe.task), "training": training}
+
+
+def _data_of(task: TaskConfig) -> Any:
+    """The data recipes that a task names, with all their values."""
+    if isinstance(task.data, str):
+        return load_recipe(task.data, CollageRecipe).model_dump(mode="json")
+    recipes = [part.recipe for part in task.data if isinstance(part, CollagePart)]
+    return {name: load_recipe(name, CollageRecipe).model_dump(mode="json") for name in recipes}
 
 
 def check_same_run(state: Mapping[str, Any], recipe: TrainRecipe) -> None:

@@ -6,6 +6,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+_GREY = (128, 128, 128)
+_LINE = 14
+
 
 def to_uint8(pixels: Tensor) -> np.ndarray:
     """Pixels (B, 3, H, W) in [-1, 1] to uint8 (B, H, W, 3)."""
@@ -17,6 +20,30 @@ def to_uint8(pixels: Tensor) -> np.ndarray:
 def tile(rows: Sequence[np.ndarray]) -> Image.Image:
     """One picture from rows of equally many images (B, H, W, 3) of one size."""
     return Image.fromarray(np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0))
+
+
+def framed(image: np.ndarray, side: int) -> np.ndarray:
+    """A picture (H, W, 3) in the middle of a grey square, made smaller where it does not fit; not larger."""
+    height, width = image.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = Image.fromarray(image)
+    small = small if size == (width, height) else small.resize(size, Image.Resampling.LANCZOS)
+    frame = Image.new("RGB", (side, side), _GREY)
+    frame.paste(small, ((side - size[0]) // 2, (side - size[1]) // 2))
+    return np.asarray(frame)
+
+
+def titled(blocks: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures below each other, each under a line of text."""
+    width = max(block.width for _, block in blocks)
+    sheet = Image.new("RGB", (width, sum(block.height + _LINE for _, block in blocks)), (255, 255, 255))
+    draw, top, font = ImageDraw.Draw(sheet), 0, ImageFont.load_default(11)
+    for title, block in blocks:
+        draw.text((3, top + 1), title, fill=(0, 0, 0), font=font)
+        sheet.paste(block, (0, top + _LINE))
+        top += block.height + _LINE
+    return sheet
 
 
 def text_sheet(
@@ -31,5 +58,31 @@ def text_sheet(
     for (image, text), height in zip(entries, heights, strict=True):
         sheet.paste(Image.fromarray(image), (4, top + 4))
         draw.multiline_text((image.shape[1] + 12, top + 4), text, fill=(0, 0, 0), font=font)
+        top += height
+    return sheet
+
+
+def request_sheet(rows: Sequence[tuple[Sequence[Image.Image], Image.Image, str]]) -> Image.Image:
+    """Answers to requests: the input images of each, its answer behind a line, the words below.
+
+    Args:
+        rows: For each request its input images, the answer, and what was asked.
+    """
+    font, gap, line = ImageFont.load_default(12), 6, 16
+    widths = [sum(picture.width + gap for picture in (*given, made)) for given, made, _ in rows]
+    widths += [int(font.getlength(words)) + gap for _, _, words in rows]
+    heights = [max(picture.height for picture in (*given, made)) + line + gap for given, made, _ in rows]
+    sheet = Image.new("RGB", (max(widths) + gap, sum(heights) + gap), (255, 255, 255))
+    draw, top = ImageDraw.Draw(sheet), gap
+    for (given, made, words), height in zip(rows, heights, strict=True):
+        left = gap
+        for picture in given:
+            sheet.paste(picture.convert("RGB"), (left, top))
+            left += picture.width + gap
+        if given:
+            middle = left - gap // 2 - 1
+            draw.line([(middle, top), (middle, top + height - line - gap)], fill=(0, 0, 0))
+        sheet.paste(made.convert("RGB"), (left, top))
+        draw.text((gap, top + height - line - gap // 2), words, fill=(0, 0, 0), font=font)
         top += height
     return sheet
