@@ -212,8 +212,13 @@ def test_train_dry_run_prints_the_resolved_recipe_and_writes_nothing(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(here.rglob("*"))
-    assert main(["train", "mini-vae", "--dry-run", "--set", "training.max_steps=321"]) == 0
-    assert yaml.safe_load(capsys.readouterr().out)["recipe"]["training"]["max_steps"] == 321
+    argv = ["train", "mini-vae", "--dry-run", "--set", "training.max_steps=321"]
+    assert main([*argv, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"]["training"]["max_steps"] == 321
+    assert main([*argv, "--tflops", "0.05", "--mfu", "0.5"]) == 0
+    assert "mini-vae: 321 steps" in capsys.readouterr().out
+    assert main(["train", "mini-vae", "--mfu", "0.4"]) == 2
+    assert "--mfu belongs to --dry-run" in capsys.readouterr().err
     assert sorted(here.rglob("*")) == before
 
 

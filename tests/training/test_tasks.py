@@ -13,7 +13,7 @@ from dreamomni.errors import ConfigError
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.vlm import VLMEncoder
 from dreamomni.training.config import TrainRecipe, identity
-from dreamomni.training.run import build_task, dry_run
+from dreamomni.training.run import build_task
 from dreamomni.training.task import Part
 from dreamomni.training.trainer import train
 from dreamomni.training.vlm_task import VlmTask
@@ -164,10 +164,8 @@ def test_a_vlm_reads_every_task_on_canvases_of_several_sizes(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", [name for name in list_recipes() if name.startswith("train/")])
-def test_shipped_recipes_dry_run(name: str) -> None:
+def test_shipped_recipes_can_resume_at_another_length(name: str) -> None:
     recipe = load_recipe(name, TrainRecipe)
-    told = dry_run(recipe)
-    assert told["num_samples"] == recipe.training.max_steps * recipe.training.batch_size
     assert identity(recipe) == identity(load_recipe(name, TrainRecipe, ["training.max_steps=1000000"]))
     with pytest.raises(ConfigError, match="unknown key"):
         load_recipe(name, TrainRecipe, ["training.surprise=1"])

@@ -1,7 +1,6 @@
-"""What watches a run: console, metrics, TensorBoard, sample pictures. Each owns its cadence."""
+"""What watches a run: console, metrics, sample pictures. Each owns its cadence."""
 
 import json
-import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -15,8 +14,6 @@ from torch import Tensor
 
 from dreamomni import storage
 from dreamomni.errors import OutputError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +76,12 @@ class BaseHook:
     def on_sample(self, step: int, image: Image.Image | None) -> None:
         """Nothing."""
 
+    def on_result(self, step: int, name: str, values: Mapping[str, float]) -> None:
+        """Another hook measured something; nothing."""
+
+    def on_picture(self, step: int, name: str, image: Image.Image) -> None:
+        """Another hook drew something; nothing."""
+
     def on_end(self) -> None:
         """Nothing."""
 
@@ -114,6 +117,15 @@ class Console(BaseHook):
                 f"step {report.step}/{report.max_steps}  loss {self._loss:.4f}  {numbers}  "
                 f"{self._rate:.1f} samples/s  {_clock(left)} left\n"
             )
+            sys.stderr.flush()
+
+    def on_result(self, step: int, name: str, values: Mapping[str, float]) -> None:
+        """A row of numbers; above the bar, if there is one."""
+        row = f"step {step}  {name}  " + "  ".join(f"{key} {value:.3g}" for key, value in values.items())
+        if self._bar is not None:
+            self._bar.console.print(row, highlight=False)
+        else:
+            sys.stderr.write(row + "\n")
             sys.stderr.flush()
 
     def on_end(self) -> None:
@@ -169,18 +181,24 @@ class MetricsFile(BaseHook):
     def on_step(self, report: StepReport) -> None:
         """Append a line."""
         if report.step % self.log_every == 0 or report.step == report.max_steps:
-            line = json.dumps({"step": report.step, **report.values()}) + "\n"
-            try:
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(line)
-            except OSError as error:
-                raise OutputError(
-                    f"cannot write {self.path}: {(error.strerror or str(error)).lower()}; mend it and resume"
-                ) from error
+            self._append({"step": report.step, **report.values()})
+
+    def on_result(self, step: int, name: str, values: Mapping[str, float]) -> None:
+        """Append a line with the numbers under the name."""
+        self._append({"step": step, name: dict(values)})
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self.path}: {(error.strerror or str(error)).lower()}; mend it and resume"
+            ) from error
 
 
 class SampleFiles(BaseHook):
-    """`samples/step-00001000.png`."""
+    """`samples/step-00001000.png`, and pictures of other hooks beside it under their own names."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -188,43 +206,12 @@ class SampleFiles(BaseHook):
     def on_sample(self, step: int, image: Image.Image | None) -> None:
         """Save the grid."""
         if image is not None:
-            with storage.atomic_path(self.folder / f"step-{step:08d}.png") as part:
-                image.save(part, format="PNG")
+            self.on_picture(step, "step", image)
 
-
-class TensorBoard(BaseHook):
-    """Scalars and grids for TensorBoard, when it is installed."""
-
-    def __init__(self, folder: Path, log_every: int) -> None:
-        self.folder, self.log_every = folder, log_every
-        self._writer: Any = None
-
-    def on_start(self, step: int) -> None:
-        """Open the writer; points past the checkpoint are purged."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            log.info("tensorboard is not installed; metrics.jsonl has the numbers")
-            return
-        self._writer = SummaryWriter(str(self.folder), purge_step=step + 1)
-
-    def on_step(self, report: StepReport) -> None:
-        """Write scalars."""
-        if self._writer is not None and report.step % self.log_every == 0:
-            for name, value in report.values().items():
-                self._writer.add_scalar(name, value, report.step)
-
-    def on_sample(self, step: int, image: Image.Image | None) -> None:
-        """Write the grid."""
-        if self._writer is not None and image is not None:
-            import numpy as np
-
-            self._writer.add_image("samples", np.asarray(image.convert("RGB")), step, dataformats="HWC")
-
-    def on_end(self) -> None:
-        """Flush."""
-        if self._writer is not None:
-            self._writer.close()
+    def on_picture(self, step: int, name: str, image: Image.Image) -> None:
+        """Save a picture under its name."""
+        with storage.atomic_path(self.folder / f"{name}-{step:08d}.png") as part:
+            image.save(part, format="PNG")
 
 
 def _clock(num_seconds: float) -> str:

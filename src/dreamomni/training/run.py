@@ -1,22 +1,18 @@
 """From a recipe to a task, its usual hooks, and what a dry run tells; the command line composes them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from dreamomni.config import load_recipe
-from dreamomni.data.collage.engine import CollageEngine
-from dreamomni.data.collage.recipe import CollageRecipe
-from dreamomni.training.config import (
-    AutoencoderTaskConfig,
-    DitTaskConfig,
-    TaskConfig,
-    TrainRecipe,
-    VlmTaskConfig,
-)
-from dreamomni.training.hooks import Console, Hook, MetricsFile, SampleFiles, TensorBoard
+from dreamomni import runtime
+from dreamomni.tasks.request import Request, parse_request
+from dreamomni.training.config import AutoencoderTaskConfig, DitTaskConfig, TrainRecipe, VlmTaskConfig
+from dreamomni.training.estimate.cost import Rate, estimate
+from dreamomni.training.estimate.report import Estimate
+from dreamomni.training.hooks import Console, Hook, MetricsFile, SampleFiles
 from dreamomni.training.task import TrainingTask
+from dreamomni.training.tensorboard import TensorBoard
+from dreamomni.training.utilisation import num_devices, peak_tflops
 
 
 def build_task(recipe: TrainRecipe) -> TrainingTask:
@@ -42,44 +38,42 @@ def build_task(recipe: TrainRecipe) -> TrainingTask:
 
 def standard_hooks(recipe: TrainRecipe, run_dir: Path) -> list[Hook]:
     """Console, metrics.jsonl, samples/ and tensorboard/ in the run folder."""
-    log_every = recipe.training.log_every
+    training = recipe.training
+    peak = peak_tflops(runtime.pick_device(training.device), training.peak_tflops)
     return [
-        Console(log_every),
-        MetricsFile(run_dir / "metrics.jsonl", log_every),
+        Console(training.log_every),
+        MetricsFile(run_dir / "metrics.jsonl", training.log_every),
         SampleFiles(run_dir / "samples"),
-        TensorBoard(run_dir / "tensorboard", log_every),
+        TensorBoard(run_dir / "tensorboard", training.log_every, peak=peak, devices=num_devices()),
     ]
 
 
-def dry_run(recipe: TrainRecipe) -> dict[str, Any]:
-    """The resolved recipe and the sizes that follow from it; nothing is trained, written or cached.
+def dry_run(recipe: TrainRecipe, *, processes: int = 1, rate: Rate | None = None) -> Estimate:
+    """What the recipe will cost; nothing is trained, written, cached or fetched.
+
+    Args:
+        recipe: The recipe.
+        processes: GPUs, one process each.
+        rate: Speed to work out the time with.
 
     Raises:
-        ConfigError: the recipe names something that is not there.
-        DataError: its data recipe cannot make a sample.
+        ConfigError: The recipe names something that is not there and cannot be assumed, or the batch does not
+            divide among the processes.
+        RequestError: A request of `validation` is not possible.
+        DataError: Its data recipe cannot make a sample.
     """
-    data = load_recipe(recipe.task.data, CollageRecipe)
-    CollageEngine(data).sample(recipe.training.seed, 0)
-    training = recipe.training
-    return {
-        "recipe": recipe.model_dump(mode="json"),
-        "data": data.model_dump(mode="json"),
-        "num_parameters": _num_parameters(recipe.task),
-        "num_samples": training.max_steps * training.batch_size,
-        "num_checkpoints": -(-training.max_steps // training.checkpoint_every),
-    }
+    validation_requests(recipe)
+    return estimate(recipe, processes=processes, rate=rate)
 
 
-def _num_parameters(task: TaskConfig) -> int | None:
-    """Parameters of the network to train; None where they depend on words that a dry run does not read."""
-    match task:
-        case AutoencoderTaskConfig(init_from=None):
-            from dreamomni.training.autoencoder_task import build_autoencoder
+def validation_requests(recipe: TrainRecipe) -> list[Request]:
+    """The requests of `validation`; without a task, one with images is an edit and one without is not.
 
-            with torch.device("meta"):
-                return sum(p.numel() for p in build_autoencoder(task).model.parameters())
-        case DitTaskConfig():
-            from dreamomni.models.presets import count_parameters
+    Raises:
+        RequestError: A request is not possible.
+    """
+    return [parse_request({"task": _guess_task(request), **request}) for request in recipe.validation]
 
-            return count_parameters(task.preset)["total"]
-    return None
+
+def _guess_task(request: Mapping[str, Any]) -> str:
+    return "edit" if request.get("images") else "text_to_image"
