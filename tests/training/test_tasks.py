@@ -149,7 +149,8 @@ def test_a_vlm_reads_every_task_on_canvases_of_several_sizes(tmp_path: Path) -> 
     recipe = vlm_recipe(tmp_path, batch_size=48)
     more = WORLD.replace("32x32", "[32x32, 64x32]").replace("fish]", "fish, tree, car, cup]")
     world = more.replace(
-        "add: 1.0", "add: 1.0, text: 1.0, inpaint: 1.0, drag_move: 2.0, canny: 1.0, subject: 12.0, detect: 1.0"
+        "add: 1.0",
+        "add: 1.0, text: 1.0, inpaint: 1.0, drag_move: 2.0, canny: 1.0, subject: 12.0, detect: 1.0",
     )
     (tmp_path / "world.yaml").write_text(world)
     task = build_task(recipe)
