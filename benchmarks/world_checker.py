@@ -3,6 +3,9 @@
 
 Run: python benchmarks/world_checker.py [--num 400] [--world mini-world]
 Prints the tables of docs/log/2026-11-21-world-checker.md (about 10 minutes on one CPU core for 400 pictures).
+
+     python benchmarks/world_checker.py --tasks --world mini-v1 --num 200 [--size 128x128] [--damages 1]
+Prints how all other tasks are measured on held-out truth, also damaged, and on answers that are wrong.
 """
 
 import argparse
@@ -17,9 +20,12 @@ from dreamomni.config import load_recipe
 from dreamomni.data.collage.assets import StickerPack
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
+from dreamomni.evaluation.cases import WorldCase, make_cases
 from dreamomni.evaluation.checker import Detection, Vocabulary, detect
 from dreamomni.evaluation.degradations import Degradation
-from dreamomni.evaluation.judging import vocabulary_of
+from dreamomni.evaluation.expectation import TASK_METRICS
+from dreamomni.evaluation.judging import Eye, judge_answer, vocabulary_of
+from dreamomni.evaluation.record import FILL_KINDS
 from dreamomni.evaluation.scorers import direction_holds
 from dreamomni.seeding import generator
 from dreamomni.tasks.sample import ObjectLabel, TrainingSample
@@ -128,14 +134,81 @@ def strangers(recipe: CollageRecipe, vocabulary: Vocabulary, num: int, damage: D
     )
 
 
+TASK_DAMAGES = (
+    Degradation(),
+    Degradation(blur=0.7, noise=6),
+    Degradation(blur=1.0, noise=6, jpeg=90),
+)
+
+
+def score(member: WorldCase, picture: np.ndarray, eye: Eye) -> float:
+    """The number that a case gives to its first metric."""
+    answer = judge_answer(member, picture, eye)
+    measure_of = member.expectation.measure
+    return float(answer.correct) if measure_of is None else answer.values[measure_of.value]
+
+
+def wrong_answers(member: WorldCase) -> dict[str, np.ndarray]:
+    """Answers that did something, but not what was asked."""
+    noise = generator(SEED, member.case.id).integers(0, 256, member.truth.shape, dtype=np.uint8)
+    shift = max(1, round(0.15 * member.truth.shape[1]))
+    found = {
+        "blank": np.full_like(member.truth, 255),
+        "noise": noise,
+        "shifted by 15%": np.roll(member.truth, shift, axis=1),
+        "colours turned": np.ascontiguousarray(member.truth[..., [1, 2, 0]]),
+    }
+    return found | ({"copy of image 1": member.case.images[0]} if member.case.images else {})
+
+
+def measure_tasks(recipe: CollageRecipe, num: int, num_damages: int) -> None:
+    """Print one table: rows are kinds, columns truths, damaged truths, and wrong answers."""
+    eye = Eye(recipe)
+    headings = [f"truth, {damage}" for damage in TASK_DAMAGES[:num_damages]]
+    wrong = ["blank", "noise", "copy of image 1", "shifted by 15%", "colours turned"]
+    print(f"| kind | {' | '.join(headings)} | least | unscored | {' | '.join(wrong)} | ms |")
+    print("|---" * (len(headings) + len(wrong) + 4) + "|")
+    for kind in TASK_METRICS:
+        if kind in FILL_KINDS or not recipe.mixture.get(kind, 0) > 0:  # type: ignore[call-overload]
+            continue
+        cases = make_cases(recipe, split="held_out", num_cases_per_kind=num, kinds=[kind])
+        eye.look(cases[0].truth, turned=kind == "subject")
+        columns: list[str] = []
+        least, unscored, seconds = 1.0, 0, 0.0
+        for place, damage in enumerate(TASK_DAMAGES[:num_damages]):
+            start = time.process_time()
+            scores = [
+                score(c, damage.apply(c.truth, generator(SEED, str(damage), c.case.id)), eye) for c in cases
+            ]
+            if place == 0:
+                seconds, least = time.process_time() - start, min(scores)
+                rule = cases[0].expectation.measure
+                unscored = sum(value < (1.0 if rule is None else rule.least_truth) for value in scores)
+            columns.append(f"{np.mean(scores):.3f}")
+        few = cases[: max(20, num // 5)]
+        answers = [wrong_answers(c) for c in few]
+        for name in wrong:
+            values = [score(c, a[name], eye) for c, a in zip(few, answers, strict=True) if name in a]
+            columns.append(f"{np.mean(values):.3f}" if values else "-")
+        shown = [*columns[:num_damages], f"{least:.3f}", str(unscored), *columns[num_damages:]]
+        print(f"| {kind} | {' | '.join(shown)} | {1000 * seconds / num:.0f} |", flush=True)
+
+
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num", type=int, default=400, help="pictures a row")
     parser.add_argument("--world", default="mini-world", help="data recipe")
+    parser.add_argument("--tasks", action="store_true", help="all tasks that are measured, instead")
+    parser.add_argument("--size", default=None, help="canvas instead of the recipe's")
+    parser.add_argument("--damages", type=int, default=3, help="columns of damaged truth, itself included")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    recipe = load_recipe(arguments.world, CollageRecipe)
+    overrides = [f"size={arguments.size}"] if arguments.size else []
+    recipe = load_recipe(arguments.world, CollageRecipe, overrides)
+    if arguments.tasks:
+        measure_tasks(recipe, arguments.num, arguments.damages)
+        return
     vocabulary = vocabulary_of(recipe)
     engine = CollageEngine(recipe)
     samples = [engine.sample(SEED, index) for index in range(arguments.num)]

@@ -170,7 +170,8 @@ def request_of(sample: TrainingSample, *, seed: int = 0) -> Request:
 
     Structure is given as structure: points as drags, holes as masks, borders as margins, maps as control
     images. A hole has its caption as words, also where the sample leaves them out, as without them nobody can
-    know what it hides. Words of drags come without their points.
+    know what it hides, and what is known is not put back, so that it can be seen whether the model keeps it.
+    Words of drags come without their points.
 
     Args:
         sample: of any kind of the collage engine.
@@ -184,12 +185,14 @@ def request_of(sample: TrainingSample, *, seed: int = 0) -> Request:
             asked["size"] = Size(width, height)
         case "inpaint":
             assert sample.mask is not None
-            asked |= {"images": images, "mask": Image.fromarray(sample.mask), "prompt": sample.caption}
+            mask = Image.fromarray(sample.mask)
+            asked |= {"images": images, "mask": mask, "prompt": sample.caption, "keep_outside": False}
         case "outpaint":
             known = _known_box(sample)
             crop = np.ascontiguousarray(sample.images[0][known.y0 : known.y1, known.x0 : known.x1])
             margins = Margins(known.x0, known.y0, width - known.x1, height - known.y1)
             asked |= {"images": (Image.fromarray(crop),), "margins": margins, "prompt": sample.caption}
+            asked["keep_outside"] = False
         case "drag":
             drags = tuple(Drag(p.x, p.y, p.dx, p.dy) for p in sample.drags)
             asked |= {"images": images, "drags": drags, "prompt": words_of_drag(sample)}
