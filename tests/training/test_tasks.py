@@ -9,9 +9,11 @@ from safetensors.torch import load_file
 from toy_training import Losses, toy_recipe
 
 from dreamomni.config import list_recipes, load_recipe
+from dreamomni.data.collage.engine import RejectedSampleError
 from dreamomni.errors import ConfigError
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.vlm import VLMEncoder
+from dreamomni.seeding import derive_seed
 from dreamomni.training.config import TrainRecipe, identity
 from dreamomni.training.run import build_task
 from dreamomni.training.task import Part
@@ -188,3 +190,21 @@ def test_parts_of_a_batch_make_up_the_whole(tmp_path: Path, make: Callable[..., 
     torch.testing.assert_close((losses * weights).sum() / weights.sum(), expected.loss, rtol=1e-5, atol=0)
     with pytest.raises(ConfigError, match="8 samples does not divide into 3 equal parts"):
         task.batch(3, Part(0, 3))
+
+
+def test_a_crowded_world_does_not_stop_a_run(tmp_path: Path) -> None:
+    world = WORLD.replace("names: [star, heart, fish]", "names: [star]").replace(
+        "single: 1.0, two: 1.0", "single: 1.0"
+    )
+    recipe = autoencoder_recipe(tmp_path, batch_size=64)
+    (tmp_path / "world.yaml").write_text(world.replace("add: 1.0", "subject: 1.0"))
+    task = build_task(recipe)
+    seed = derive_seed(recipe.training.seed, "data")
+    rejected = 0
+    for index in range(64):
+        try:
+            task.engine.sample(seed, index)
+        except RejectedSampleError:
+            rejected += 1
+    assert 0 < rejected < 64
+    assert task.batch(0).pixels.shape == (64, 3, 32, 32)

@@ -12,7 +12,7 @@ from dreamomni import runtime
 from dreamomni.config import load_recipe
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
-from dreamomni.data.dataset import to_pixels
+from dreamomni.data.dataset import sample_or_next, to_pixels
 from dreamomni.errors import ConfigError
 from dreamomni.models.autoencoder import MINI_VAE_CONFIG, Autoencoder
 from dreamomni.seeding import derive_seed, generator
@@ -138,7 +138,7 @@ def draw_images(
 
     The picture is the target, or with `inputs_too` the target or one of the input images, each as likely.
     """
-    samples = [engine.sample(seed, index) for index in range(first, first + count)]
+    samples = [sample_or_next(engine, seed, index) for index in range(first, first + count)]
     chosen = []
     for sample in samples:
         pictures = [sample.target, *(sample.images if inputs_too else ())]

@@ -20,6 +20,7 @@ from dreamomni import runtime, storage
 from dreamomni.config import load_recipe
 from dreamomni.data.collage.engine import CollageEngine
 from dreamomni.data.collage.recipe import COMBINED_KINDS, PERCEPTION_KINDS, TEXT_TO_IMAGE_KINDS, CollageRecipe
+from dreamomni.data.dataset import sample_or_next
 from dreamomni.errors import ConfigError
 from dreamomni.models.processor import IGNORED_LABEL
 from dreamomni.models.vlm import VLMEncoder, build_mini_vlm
@@ -96,7 +97,7 @@ class VlmTask:
         texts = list(self.engine.corpus(self.config.num_corpus_texts, seed))
         for index in range(self.config.num_corpus_texts // 4):
             question = draw_question(
-                _unmarked(self.engine.sample(seed, index)),
+                _unmarked(sample_or_next(self.engine, seed, index)),
                 self.engine.names,
                 generator(seed, "question", index),
             )
@@ -175,8 +176,8 @@ class VlmTask:
     def _conversation(self, seed: int, index: int) -> tuple[Conversation, str]:
         rng = generator(seed, "conversation", index)
         form = _weighted(self.config.mixture, rng)
-        sample = self.engine.sample(
-            seed, index, _weighted(self._with_images, rng) if form == "edit" else None
+        sample = sample_or_next(
+            self.engine, seed, index, _weighted(self._with_images, rng) if form == "edit" else None
         )
         description = str(sample.details["description"])
         if form == "caption":
@@ -208,7 +209,9 @@ class VlmTask:
 
     def _probe_questions(self) -> list[tuple[np.ndarray, Question]]:
         seed = derive_seed(self.training.seed, "probe")
-        samples = [self.probes.sample(seed, index) for index in range(self.config.num_probe_questions)]
+        samples = [
+            sample_or_next(self.probes, seed, index) for index in range(self.config.num_probe_questions)
+        ]
         return [
             (sample.target, draw_question(sample, self.engine.names, generator(seed, "question", index)))
             for index, sample in enumerate(map(_unmarked, samples))
