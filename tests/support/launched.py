@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch._dynamo  # loaded by the first optimizer step, which takes a second in every process
 
 from dreamomni.errors import DreamOmniError
 

@@ -111,7 +111,7 @@ def test_latest_is_only_a_hint(tmp_path: Path) -> None:
     assert loaded.step == 2
 
 
-@pytest.mark.parametrize("full_at", ["modules", "ema", "state.json"])
+@pytest.mark.parametrize("full_at", ["modules", "ema", "optimizer", "state.json", "manifest.json"])
 def test_a_full_disk_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
 ) -> None:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from toy_training import ToyTask, run_toy, toy_recipe
 
+from dreamomni import runtime
 from dreamomni.errors import CheckpointError, ConfigError, OutputError, TrainingError
 from dreamomni.training.config import TrainRecipe
 from dreamomni.training.hooks import BaseHook, MetricsFile
@@ -216,6 +217,31 @@ def test_another_recipe_is_refused(tmp_path: Path, change: dict[str, object], sh
     with pytest.raises(CheckpointError) as error:
         run_toy(tmp_path, resume=True, max_steps=10, **change)
     assert shown in str(error.value)
+
+
+def test_another_recipe_is_refused_before_anything_is_prepared(tmp_path: Path) -> None:
+    class Costly(ToyTask):
+        def prepare(self, run_dir: Path) -> None:
+            raise AssertionError("this takes hours")
+
+    run_toy(tmp_path, max_steps=5)
+    recipe = toy_recipe(max_steps=10, batch_size=8)
+    with pytest.raises(CheckpointError, match=r"training\.batch_size was 4 and is 8"):
+        train(recipe, Costly(recipe.training), tmp_path, resume=True)
+
+
+def test_emulated_bf16_is_said_before_anything_is_prepared(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Never(ToyTask):
+        def prepare(self, run_dir: Path) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runtime, "native_bf16", lambda device: False)
+    recipe = toy_recipe(precision="bf16")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, Never(recipe.training), tmp_path, resume=False)
+    assert "precision bf16 is emulated on this device and very slow; use auto or fp32" in caplog.text
 
 
 def test_other_data_is_refused(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from torch.distributed.tensor import DTensor
 from dreamomni import storage
 from dreamomni.errors import CheckpointError, OutputError
 from dreamomni.training.processes import ALONE, World
-from dreamomni.training.tensor_files import SavedTensors, copy_rows, file_name, spec_of, write
+from dreamomni.training.tensor_files import SavedTensors, copy_rows, file_name, reason, spec_of, write
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +106,8 @@ def _explained(folder: Path, step: int) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, OutputError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise OutputError(
-            f"cannot save the checkpoint of step {step} in {folder}: {reason.lower()}; "
+            f"cannot save the checkpoint of step {step} in {folder}: {reason(error)}; "
             f"the earlier checkpoints are intact, so make room and resume"
         ) from error
 

@@ -81,9 +81,7 @@ class Shared:
         # torch warns where the search finds none, so there is one.
         device = next(parameter.device for parameter in self._inner.parameters())
         self._inner.unused = nn.Parameter(torch.zeros(1, device=device))
-        self._whole = DistributedDataParallel(
-            self._inner, find_unused_parameters=True, broadcast_buffers=False
-        )
+        self._whole = DistributedDataParallel(self._inner, find_unused_parameters=True)
 
     def loss(self, batch: Any, generator: torch.Generator) -> StepOutput:
         """Loss of one part of the batch; call it, and `backward`, inside `part`."""

@@ -25,6 +25,7 @@ from dreamomni.training.parallel import Shared, check_compile, local, prepare_bl
 from dreamomni.training.processes import ALONE, World
 from dreamomni.training.session import LossGuard
 from dreamomni.training.task import Part, StepOutput, TrainingTask, move, named_parameters, named_tensors
+from dreamomni.training.tensor_files import reason
 
 log = logging.getLogger(__name__)
 
@@ -239,9 +240,8 @@ class TrainingState:
             part.rename(folder)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(part, ignore_errors=True)
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise OutputError(
-                f"cannot write {folder}: {reason.lower()}; the checkpoints are intact: resume to export again"
+                f"cannot write {folder}: {reason(error)}; the checkpoints are intact: resume to export again"
             ) from error
 
     @contextmanager

@@ -5,6 +5,7 @@ have them, so no process holds more than its share and one tensor.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,12 @@ def write(tensors: Mapping[str, Tensor], path: Path, *, with_whole: bool = True)
             held[name] = local(tensor.detach()).cpu().contiguous()
             pieces[name] = (span[0], tensor.shape[0])
     save_file(held, path, metadata={_ROWS: json.dumps(pieces)} if pieces else None)
+
+
+def reason(error: Exception) -> str:
+    """Why something could not be written, in the words of the operating system."""
+    words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return re.sub(r"^(error while serializing: )?(i/o error: )?| \(os error \d+\)$", "", words.lower())
 
 
 class SavedTensors(Mapping[str, Tensor]):
