@@ -68,7 +68,10 @@ def load(name: str, samples: int, overrides: Sequence[str]) -> TrainRecipe:
 
 
 def make_row(recipe: TrainRecipe, folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Train and evaluate one recipe; None when the training was interrupted."""
+    """Train and evaluate one recipe; None when the training was interrupted.
+
+    The seconds are those of this call: a training that went on was longer.
+    """
     started = time.monotonic()
     outcome = train(recipe, build_task(recipe), folder, resume=True, hooks=standard_hooks(recipe, folder))
     if not outcome.finished or outcome.export is None:
@@ -107,10 +110,10 @@ def together(rounds: Sequence[Metrics]) -> dict[str, Estimate]:
     for name in rounds[0]:
         estimate = unweighted_mean([metrics[name].estimate for metrics in rounds])
         means = [metrics[name].mean for metrics in rounds]
-        if len(means) > 1 and estimate.mean is not None and estimate.stderr is not None:
+        if len(means) > 1 and estimate.mean is not None:
             spread = sum((mean - estimate.mean) ** 2 for mean in means if mean is not None)
             error = math.sqrt(spread / (len(means) - 1) / len(means))
-            estimate = estimate._replace(stderr=max(estimate.stderr, error))
+            estimate = estimate._replace(stderr=max(estimate.stderr or 0.0, error))
         found[name] = estimate
     return found
 

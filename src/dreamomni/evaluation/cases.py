@@ -162,6 +162,8 @@ def _unfit(sample: TrainingSample) -> str:
         return "it shows geometric shapes, which cannot be judged: lower reference.shapes of the recipe"
     if sample.kind == "subject" and not expectation_of(sample).rejected:
         return "its sources show nothing but the subjects, so that none could be mixed up"
+    if sample.kind == "multi_edit" and not sample.objects:
+        return "its right answer is an empty picture, which a blank canvas is"
     return ""
 
 
