@@ -1,13 +1,14 @@
 # ruff: noqa: T201
 """What a training sample costs: drawn when it is needed, or stored in shards and decoded.
 
-Run: python benchmarks/data_loading.py [--recipe edit] [--size 512x512] [--num 350] [--json FILE]
+Run: python benchmarks/data_loading.py [--recipe edit] [--size 512x512] [--num 350] [--kinds] [--json FILE]
 
 Stored samples are read by our reader (the same `TrainingSample`s as drawn), and by webdataset with Pillow
 where it is installed. One core, one process; files in the page cache, which is the best case for stored ones,
 and drawn samples never twice the same, after a warm-up that has seen most stickers. The ways take turns;
 numbers are medians of CPU time over blocks. `ratio` is the cost of our reader, with the cheaper format, over
-the cost of drawing; `ratio, webdataset` that of webdataset.
+the cost of drawing; `ratio, webdataset` that of webdataset. `--kinds` alone measures every kind of sample by
+itself, `--kinds replace add` these.
 """
 
 import argparse
@@ -27,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 
 from dreamomni.config import load_recipe
-from dreamomni.data.collage.engine import CollageEngine
+from dreamomni.data.collage.engine import KINDS, CollageEngine
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.shards.generate import generate
 from dreamomni.data.shards.job import ShardJob
@@ -86,13 +87,13 @@ def ways(recipe: CollageRecipe, number: int, place: Path) -> dict[str, Way]:
     return found
 
 
-def measure(recipe: CollageRecipe, number: int) -> dict[str, float]:
+def measure(recipe: CollageRecipe, number: int, warm_up: int) -> dict[str, float]:
     """Milliseconds per sample of every way, and the ratio."""
     with tempfile.TemporaryDirectory() as place:
         found = ways(recipe, number, Path(place))
         block = max(4, number // ROUNDS)
         for name, way in found.items():
-            way.block(WARM_UP if name == "drawn" else block)
+            way.block(warm_up if name == "drawn" else block)
             way.milliseconds.clear()
         for _ in range(ROUNDS):
             for way in found.values():
@@ -114,19 +115,25 @@ def main() -> None:
     parser.add_argument("--recipe", default="edit")
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--num", type=int, default=350)
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="samples drawn before the clock starts")
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, metavar="KIND", help="each kind by itself")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    recipe = load_recipe(args.recipe, CollageRecipe, ["buckets=null", f"size={args.size}", *args.overrides])
-    costs = measure(recipe, args.num)
-    for name, cost in costs.items():
-        print(
-            f"{name:24s} {cost:8.2f}"
-            + (" ms per sample" if not name.startswith("ratio") else " x cheaper to draw")
-        )
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"load {load} before this run; milliseconds of CPU time per sample; ratio: cheaper to draw by")
+    results: dict[str, dict[str, float]] = {}
+    kinds = {args.recipe: []}
+    if args.kinds is not None:
+        kinds = {kind: [f"mixture={{{kind}: 1.0}}"] for kind in args.kinds or KINDS}
+    for name, mixture in kinds.items():
+        overrides = ["buckets=null", f"size={args.size}", *mixture, *args.overrides]
+        costs = measure(load_recipe(args.recipe, CollageRecipe, overrides), args.num, args.warm_up)
+        results[name] = costs
+        print(f"{name:18s}" + "  ".join(f"{way} {cost:.2f}" for way, cost in costs.items()), flush=True)
     if args.json is not None:
-        args.json.write_text(json.dumps({args.recipe: {args.size: costs}}, indent=2) + "\n")
+        args.json.write_text(json.dumps({args.size: results}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
