@@ -7,7 +7,8 @@ A process makes a small data set and is killed (SIGKILL) when it has worked for 
 processor, so that other work on the machine does not move the kills (Linux only). Then every shard that
 counts as finished is compared, byte for byte, with one that was never interrupted, and the same command goes
 on. A data set that became whole is compared as a whole and begun anew. Half of the kills hit a process that
-draws by itself, a tenth one with two workers, which must end with it; the rest end two processes on one folder.
+draws by itself, a tenth one with two workers, which must end with it; the rest end two processes on one
+folder.
 Exit code 1 when anything differs.
 """
 
