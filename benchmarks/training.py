@@ -131,6 +131,8 @@ def run_comparison(args: argparse.Namespace, device: torch.device) -> dict[str, 
                         steps=args.steps,
                     )
                 )
+                sys.stderr.write(json.dumps(results[-1]) + "\n")  # a run that is stopped has told something
+                sys.stderr.flush()
                 torch.compiler.reset()
                 gc.collect()
     return {
