@@ -29,6 +29,8 @@ _LEAST_SHARE = 0.03
 """Colours with a smaller share of a thing are mixtures along its edges."""
 _LEAST_CONTRAST = 13.0
 """Colours nearer than this to the background cannot be told from it."""
+_OWN = 50.0
+"""Pixels farther than this (sRGB levels) from all mixtures of a thing's colours do not show the thing."""
 _LEAST_CHANGE = 40.0
 """A pixel that was nearer than this to a colour (sRGB levels) cannot be told to have been painted in it."""
 _MIXED = 30.0
@@ -70,9 +72,11 @@ def moved_region(
     shown = np.isin(target_ids, list(moved))
     width = max(1, round(min(here.shape) / 64))
     staying = _grown((target_ids > 0) & ~shown, width)
-    found &= ~(staying & ~shown)
-    # An outline alone is not the thing: what it encloses must have the thing's colours, too.
-    return found | (fill_holes(found) & _made_of(picture, np.vstack([colours, back[None]])))
+    # Half of the way from the background is far: without this, any strong colour would do. Nor is an outline
+    # the thing: what it encloses must have the thing's colours, too.
+    own = _made_of(picture, np.vstack([colours, back[None]]))
+    found &= own & ~(staying & ~shown)
+    return found | (fill_holes(found) & own)
 
 
 def main_colours(picture: Pixels, mask: Mask) -> Array:
@@ -285,7 +289,7 @@ def _made_of(picture: Pixels, colours: Array) -> Mask:
     for one, other in combinations_with_replacement(colours, 2):
         way = other - one
         share = np.clip((rgb - one) @ way / max(float(way @ way), 1e-6), 0, 1)
-        found |= np.linalg.norm(rgb - one - share[..., None] * way, axis=2) < _MIXED
+        found |= np.linalg.norm(rgb - one - share[..., None] * way, axis=2) < _OWN
     return found
 
 
