@@ -82,6 +82,7 @@ def _evaluation(recipe: "TrainRecipe", task: Any, folder: Path) -> Any:
             num_seen_cases_per_kind=0,
             batch_size=settings.batch_size,
             cheats=False,
+            tasks=pipe.card.tasks,
             progress=False,
             model={"name": recipe.name, "step": step},
         )
