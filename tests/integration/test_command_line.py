@@ -82,7 +82,7 @@ BAD = {
     "output cannot be made": (["generate", "a star", "-o", "/proc/out.png"], "no file can be made"),
     "demo into a file": (["demo", "--out", "in.png"], "in.png"),
     "samples into a file": (["data", "sample", "mini-world", "--out", "in.png"], "in.png"),
-    "view nothing": (["data", "view", "no_model"], "holds no samples"),
+    "view nothing": (["data", "view", "no_model"], "holds no tar, parquet, jsonl, csv or picture file"),
     "info of nothing": (["info", "no_model"], "it lacks"),
     "unknown device": ([*GENERATE, "--device", "tpu"], "tpu"),
     "half precision on a CPU": ([*GENERATE, "--device", "cpu", "--dtype", "fp16"], "bf16 or fp32"),
