@@ -72,3 +72,12 @@ def test_check_size() -> None:
 def test_boxes_are_half_open() -> None:
     box = Box(2, 3, 5, 9)
     assert (box.width, box.height, box.area, box.centre) == (3, 6, 18, (3.5, 6.0))
+
+
+def test_boxes_meet_and_are_held_together() -> None:
+    one, other = Box(0, 0, 4, 4), Box(3, 3, 5, 9)
+    assert one.meets(other)
+    assert other.meets(one)
+    assert not one.meets(Box(4, 0, 6, 4))
+    assert not one.meets(Box(0, 4, 4, 6))
+    assert Box.around([one, other]) == Box(0, 0, 5, 9)

@@ -92,6 +92,16 @@ class Box(NamedTuple):
         """The middle as (x, y), on the continuous axes where pixel i covers i to i + 1."""
         return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
 
+    def meets(self, other: "Box") -> bool:
+        """Whether the two have a pixel in common."""
+        return self[0] < other[2] and other[0] < self[2] and self[1] < other[3] and other[1] < self[3]
+
+    @classmethod
+    def around(cls, boxes: Iterable["Box"]) -> Self:
+        """The smallest box that holds all of these, of which there must be one at least."""
+        lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+        return cls(min(lefts), min(tops), max(rights), max(bottoms))
+
 
 def aspect_buckets(base: int, multiple: int = 16) -> tuple[Size, ...]:
     """Return the training sizes of one resolution, from 4:1 to 1:4, each with an area near base * base.

@@ -40,19 +40,18 @@ def paint_background(look: BackgroundLook, size: Size) -> npt.NDArray[np.uint8]:
         (height, width, 3) uint8, sRGB.
     """
     if look.style == "plain":
-        return _plain(look, size)
+        return flat(look.first, size)
     return _PAINTERS[look.style](look, size)
 
 
-def _plain(look: BackgroundLook, size: Size) -> npt.NDArray[np.uint8]:
-    # Both are many times faster than assigning the colour to an array.
+def flat(rgb: RGB, size: Size) -> npt.NDArray[np.uint8]:
+    """(height, width, 3) uint8 of one colour, many times faster than assigning it to an array."""
     if min(size) < _LARGE_PX:
-        flat = bytearray(bytes(look.first) * size.num_pixels)
-        return np.frombuffer(flat, np.uint8).reshape(size.height, size.width, 3)
-    corner = np.array([[look.first]], np.uint8)
+        pixels = bytearray(bytes(rgb) * size.num_pixels)
+        return np.frombuffer(pixels, np.uint8).reshape(size.height, size.width, 3)
+    corner = np.array([[rgb]], np.uint8)
     right, down = size.width - 1, size.height - 1
-    canvas = cv2.copyMakeBorder(corner, 0, down, 0, right, cv2.BORDER_REPLICATE)
-    return np.asarray(canvas, np.uint8)
+    return np.asarray(cv2.copyMakeBorder(corner, 0, down, 0, right, cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _mixed(look: BackgroundLook, share: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

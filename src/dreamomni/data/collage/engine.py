@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any, get_args
@@ -161,13 +160,13 @@ class CollageEngine:
         size = canvas.pick(self.recipe.size)  # the first draw: `shape` makes it again
         background = draw_backdrop(self.recipe, self._world, canvas)
         blend = draw_blend(self.recipe.blending, Draws(*path, "blend")) if self._blends else BlendLook()
-        reasons: Counter[str] = Counter()
+        reasons: dict[str, int] = {}
         for attempt in range(_ATTEMPTS):
             slot = Slot(kind, size, background, path, attempt, blend)
             draft = _FAMILY_OF[kind].draw(self._context, slot)
             if isinstance(draft, Draft):
                 return self._finish(draft, slot, seed, index, reasons)
-            reasons[draft.reason] += 1
+            reasons[draft.reason] = reasons.get(draft.reason, 0) + 1
         raise RejectedSampleError(seed, index, kind, str(size), reasons)
 
     def kind_of(self, seed: int, index: int) -> str:
@@ -207,7 +206,7 @@ class CollageEngine:
         return seed, "sample" if self.split == "train" else f"sample/{self.split}", index
 
     def _finish(
-        self, draft: Draft, slot: Slot, seed: int, index: int, reasons: Counter[str]
+        self, draft: Draft, slot: Slot, seed: int, index: int, reasons: dict[str, int]
     ) -> TrainingSample:
         details: dict[str, Any] = {
             "background": _background_details(slot.background),
@@ -239,12 +238,15 @@ class CollageEngine:
         )
 
     def _licences_of(self, assets: tuple[str, ...]) -> tuple[str, ...]:
+        found = {_LICENCE}
         for asset in assets:
-            if asset not in self._licences:
+            known = self._licences.get(asset)
+            if known is None:
                 kind, _, name = asset.partition(":")
                 known = font_licence(name) if kind == "font" else self._assets.info(asset).licence
                 self._licences[asset] = known
-        return tuple(sorted({_LICENCE, *(self._licences[asset] for asset in assets)}))
+            found.add(known)
+        return tuple(sorted(found))
 
 
 _BLEND_FIELDS = tuple(field.name for field in fields(BlendLook))

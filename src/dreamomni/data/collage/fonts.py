@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dreamomni.data.collage.assets.asset import AssetSource
 from dreamomni.data.collage.palette import RGB
+from dreamomni.data.collage.raster import tinted
 from dreamomni.errors import DataError
 
 
@@ -86,11 +87,8 @@ def render_text(
     scale = height_px / _MASTER_PX
     height, width = (max(1, round(side * scale)) for side in master.shape)
     mode = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    alpha = np.asarray(cv2.resize(master, (width, height), interpolation=mode), np.uint16)
-    image = np.empty((height, width, 4), np.uint8)
-    image[..., :3] = (alpha[..., None] * np.array(rgb, np.uint16) + 127) // 255
-    image[..., 3] = alpha
-    return image
+    alpha = np.asarray(cv2.resize(master, (width, height), interpolation=mode), np.uint8)
+    return tinted(alpha, rgb, alpha=True)
 
 
 def _line_mask(line: str, font: str, source: AssetSource | None) -> npt.NDArray[np.uint8]:

@@ -1,5 +1,7 @@
 """Plurals, articles and other names of things."""
 
+import functools
+
 _IRREGULAR_PLURALS = {
     "bus": "buses",
     "cactus": "cacti",
@@ -82,6 +84,7 @@ _PAIRS = frozenset(
 )
 NEVER_MIRRORED = frozenset({"stop sign"})
 """Things with letters on them: mirrored they would be wrong."""
+_REMEMBERED = 16384
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
 _VOWELS = "aeiou"
 # Written with a vowel, spoken with a consonant, and the other way round.
@@ -89,6 +92,7 @@ _CONSONANT_SOUNDS = ("uni", "use", "uku", "eu", "ewe", "one")
 _VOWEL_SOUNDS = ("hour", "honest", "heir", "x-ray")
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def plural(name: str) -> str:
     """English plural of a thing's name; only the last word changes ("ice creams")."""
     head, space, last = name.rpartition(" ")
@@ -103,6 +107,7 @@ def plural(name: str) -> str:
     return name + "s"
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def article(name: str, before: str | None = None) -> str:
     """What goes in front of one thing: "a", "an" or "a pair of".
 

@@ -38,6 +38,7 @@ class Picture:
             of its visible pixels lie there.
         whole: For each instance that no other reaches and no edge cuts, the box around its solid pixels: what
             labels would find, known before they look.
+        touched: For each instance, the part of the canvas that it changes, its shadow included.
         edited: Of the second picture of a pair, all that may differ from the first; None may be everything.
     """
 
@@ -46,12 +47,13 @@ class Picture:
     footprints: dict[int, int]
     windows: dict[int, Box] = field(default_factory=dict)
     whole: dict[int, Box] = field(default_factory=dict)
+    touched: dict[int, Box] = field(default_factory=dict)
     edited: Box | None = None
 
 
 @dataclass(slots=True)
 class _Canvas:
-    """A picture in the making; `touched` is what each instance has changed, its shadow included."""
+    """A picture in the making; see there."""
 
     pixels: npt.NDArray[np.uint8]
     ids: npt.NDArray[np.uint8]
@@ -78,7 +80,7 @@ class _Canvas:
     def finished(self, edited: Box | None = None) -> Picture:
         """The picture, when everything is on it."""
         ids = self.ids.astype(np.int16)
-        return Picture(self.pixels, ids, self.footprints, self.windows, self.whole, edited)
+        return Picture(self.pixels, ids, self.footprints, self.windows, self.whole, self.touched, edited)
 
 
 class Renderer:
@@ -170,7 +172,7 @@ class Renderer:
                 canvas.whole[number] = Box(item.x + left, item.y + top, item.x + right, item.y + bottom)
             pixels, ids = canvas.pixels[y0:y1, x0:x1], canvas.ids[y0:y1, x0:x1]
             cv2.add(cv2.multiply(pixels, clear, scale=1 / 255), colour, dst=pixels)
-            reached = [other for other, box in canvas.windows.items() if _meet(box, window)]
+            reached = [other for other, box in canvas.windows.items() if box.meets(window)]
             if reached:
                 mine = cv2.threshold(solid, 0, number, cv2.THRESH_BINARY)[1]
                 cv2.copyTo(mine, mine, dst=ids)
@@ -179,7 +181,7 @@ class Renderer:
             else:
                 cv2.threshold(solid, 0, number, cv2.THRESH_BINARY, dst=ids)
             canvas.windows[number] = window
-            canvas.touched[number] = _around((window, canvas.touched.get(number, window)))
+            canvas.touched[number] = Box.around((window, canvas.touched.get(number, window)))
 
     def _blended(self, look: Look, canvas: _Canvas) -> Sprite:
         blend = canvas.blend
@@ -230,17 +232,6 @@ def _overlap(x: int, y: int, width: int, height: int, canvas_width: int, canvas_
     return Box(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def _meet(one: Box, other: Box) -> bool:
-    """Whether two boxes have a pixel in common."""
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _around(boxes: Sequence[Box]) -> Box:
-    """The smallest box that holds all of these."""
-    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-    return Box(min(lefts), min(tops), max(rights), max(bottoms))
-
-
 def _edited(
     source: Sequence[Placed], target: Sequence[Placed], before: _Canvas, after: _Canvas
 ) -> Box | None:
@@ -259,7 +250,7 @@ def _edited(
         for item in items
         if item.instance_id not in staying and item.instance_id in canvas.touched
     ]
-    return _around(parts) if parts else Box(0, 0, 1, 1)
+    return Box.around(parts) if parts else Box(0, 0, 1, 1)
 
 
 def _darken(pixels: npt.NDArray[np.uint8], light: npt.NDArray[np.uint8], x: int, y: int) -> Box | None:

@@ -1,5 +1,6 @@
 """Geometric shapes, antialiased by area: what is drawn covers what its formula says."""
 
+import functools
 import math
 
 import cv2
@@ -91,6 +92,7 @@ def render_shape(kind: str, rgb: RGB, size_px: int, angle: float = 0.0) -> npt.N
     return tinted(np.asarray(alpha, np.uint8), rgb, alpha=True)
 
 
+@functools.lru_cache(maxsize=128)
 def shape_fit(kind: str, size_px: int, angle: float = 0.0) -> Fit:
     """Say where `render_shape` puts each point of a shape's formula.
 

@@ -179,7 +179,7 @@ def stage_edit(
     changed_looks = [draw_look(thing, total, world, size, looks) for thing in changed]
     if plan.operation == "replace":
         # The newcomer is as large as what it replaces.
-        changed_looks[1] = replace(changed_looks[1], size=changed_looks[0].size)
+        changed_looks[1] = changed_looks[1].sized(changed_looks[0].size)
     sides = [side_of(renderer.sprite(look)) for look in other_looks]
     changed_sides = [side_of(renderer.sprite(look)) for look in changed_looks]
     slot = Size(max(side.width for side in changed_sides), max(side.height for side in changed_sides))
@@ -231,7 +231,7 @@ def _place_edit(
 
 def draw_backdrop(recipe: CollageRecipe, world: World, draws: Draws) -> BackgroundLook:
     """Draw the background of a canvas."""
-    colour = draws.pick(tuple(world.backgrounds))
+    colour = draws.pick(world.ground_names)
     style = draws.weighted(recipe.background_styles)
     if style == "photo":
         return world.draw_photo(draws)

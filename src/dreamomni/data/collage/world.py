@@ -54,6 +54,7 @@ class World:
         self.recipe = recipe
         self.colours = _colours(recipe)
         self.backgrounds = _named("backgrounds", recipe.backgrounds, BACKGROUNDS)
+        self.ground_names = tuple(self.backgrounds)
         self._out: dict[Combination, bool] = {}
         self._things: dict[tuple[str, str, bool], list[tuple[_Choice, list[str]]]] = {}
         self._ways: dict[tuple[str, str, bool], list[tuple[_Choice, list[str]]]] = {}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamomni.data.collage.arrange import all_seen, arrange_free, draw_things, in_order
+from dreamomni.data.collage.backgrounds import flat
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.families.family import Context, Draft, Rejected, Slot
 from dreamomni.data.collage.held_out import colour_combination
@@ -201,13 +202,14 @@ def fill_region(pixels: Pixels, ids: Ids, instances: Iterable[int], rgb: RGB) ->
     Returns:
         (H, W, 3) uint8, a new array.
     """
-    table = np.zeros(256, np.uint8)
-    table[list(instances)] = 255
-    mask = np.asarray(cv2.LUT(ids.astype(np.uint8), table), dtype=np.uint8)
     filled = pixels.copy()
-    x, y, width, height = cv2.boundingRect(mask)
-    here = np.s_[y : y + height, x : x + width]
-    filled[here][mask[here] > 0] = rgb
+    for number in instances:
+        mask = (ids == number).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(mask)
+        if width and height:
+            here = np.s_[y : y + height, x : x + width]
+            # Copying one colour through the mask takes a tenth of the time of indexing by it.
+            cv2.copyTo(flat(rgb, Size(width, height)), mask[here], dst=filled[here])
     return filled
 
 
