@@ -109,6 +109,7 @@ def test_sources_are_folders_or_hub_ids(tmp_path: Path, monkeypatch: pytest.Monk
     assert Source.parse("owner/name") == ("owner/name", None)
     assert Source.parse("owner/name/vae") == ("owner/name", "vae")
     assert Source.parse("/a/b/c") == ("/a/b/c", None)
+    assert Source.parse("runs/mistyped/export") == ("./runs/mistyped/export", None)
 
 
 def test_hashes_follow_the_weights(folder: Path, tmp_path: Path) -> None:

@@ -44,9 +44,15 @@ class Source(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Source":
-        """Read a local folder, `owner/name`, or `owner/name/folder` of a hub."""
+        """Read a local folder, `owner/name`, or `owner/name/folder` of a hub.
+
+        What lies below `runs` or below any folder that exists here is local, so that a name that is mistyped
+        is missed here and not asked for elsewhere.
+        """
         parts = text.split("/")
         looks_local = Path(text).exists() or text.startswith((".", "/", "~"))
+        if not looks_local and len(parts) > 1 and (parts[0] == "runs" or Path(parts[0]).is_dir()):
+            return cls(f"./{text}", None)
         if looks_local or len(parts) < 3:
             return cls(text, None)
         return cls("/".join(parts[:2]), "/".join(parts[2:]))
