@@ -41,7 +41,9 @@ from dreamomni.training.trainer import CHECKPOINTS, train
 
 NUM_STEPS = 24
 _WIDTH = 96
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 90.0
+_RUN_SECONDS = 900.0
+"""A whole run takes one or two, on a machine that does nothing else."""
 _MET = "met"
 """File in the run folder: its processes have found each other."""
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -160,7 +162,7 @@ class Killer:
         time.sleep(delay)
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
-        codes = _codes(pids)
+        codes = _codes(pids, _PATIENCE_SECONDS)
         if not codes:
             if (self._place / layout / _MET).exists():
                 raise BrokenRunError(
@@ -213,7 +215,7 @@ class Killer:
         shutil.rmtree(run_dir)
 
     def _end(self, layout: str, pids: list[int], what: str) -> None:
-        codes = list(_codes(pids).values())
+        codes = list(_codes(pids, _RUN_SECONDS).values())
         if not codes or any(codes):
             raise BrokenRunError(f"{layout}: {what} ended with code {codes}")
 
@@ -263,10 +265,10 @@ def _fork(work: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def _codes(pids: list[int]) -> dict[int, int]:
+def _codes(pids: list[int], patience_seconds: float) -> dict[int, int]:
     """Exit codes, once every process has ended and so have its data workers; none if one had to be killed."""
     codes: dict[int, int] = {}
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
         for pid in pids:
             if pid not in codes and (ended := os.waitpid(pid, os.WNOHANG))[0]:

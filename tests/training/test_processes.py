@@ -1,5 +1,6 @@
 """Several processes on one machine: the losses of one, one set of checkpoints, one voice, one end."""
 
+import errno
 import json
 import logging
 import os
@@ -14,14 +15,15 @@ from launched import Launched, launch
 from safetensors.torch import load_file
 from toy_training import Losses, ToyTask, run_toy, toy_recipe
 
-from dreamomni.errors import CheckpointError, ConfigError
-from dreamomni.training import checkpoint
-from dreamomni.training.config import TrainingConfig
+from dreamomni.errors import CheckpointError, ConfigError, OutputError
+from dreamomni.training import checkpoint, processes, session
+from dreamomni.training.config import TrainingConfig, VlmTaskConfig
 from dreamomni.training.hooks import MetricsFile
 from dreamomni.training.processes import join
 from dreamomni.training.session import run_lock
 from dreamomni.training.tensor_files import SavedTensors
 from dreamomni.training.trainer import train
+from dreamomni.training.vlm_task import VlmTask
 
 RELATIVE = 1e-5
 """Stated in docs/training.md: losses of the first 20 steps differ by less, whoever shares them."""
@@ -345,3 +347,21 @@ def test_missing_rows_are_noticed(tmp_path: Path, two: dict[str, Path]) -> None:
             (tmp_path / path.name).write_bytes(path.read_bytes())
     with pytest.raises(CheckpointError, match=r"holds \d of \d rows of net"):
         SavedTensors(tmp_path, "ema")
+
+
+def test_the_vlm_refuses_what_would_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainingConfig(max_steps=200, batch_size=4, parallel="fsdp")
+    monkeypatch.setattr(processes, "_current", processes.World(0, 2))
+    with pytest.raises(
+        ConfigError, match="fsdp needs all 2 processes to use the same layers; say parallel ddp"
+    ):
+        VlmTask(VlmTaskConfig(), config).prepare(tmp_path)
+
+
+def test_a_run_folder_on_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(session.os, "write", full)
+    with pytest.raises(OutputError, match="as a run folder: no space left on device"), run_lock(tmp_path):
+        pass

@@ -138,8 +138,10 @@ def join(config: TrainingConfig) -> Iterator[World]:
     if size == 1 and config.parallel != "fsdp":
         yield ALONE
         return
-    check_processes(config, size)
-    backend = _pick_device(config, local)
+    with _said_once(rank):
+        check_processes(config, size)
+    with _said_once(local):
+        backend = _pick_device(config, local)
     try:
         distributed.init_process_group(backend, rank=rank, world_size=size)
         group = distributed.new_group(backend="gloo", timeout=_PATIENCE)
@@ -194,6 +196,16 @@ def _pick_device(config: TrainingConfig, local_rank: int) -> str:
         )
     torch.cuda.set_device(local_rank)
     return "nccl"
+
+
+@contextmanager
+def _said_once(number: int) -> Iterator[None]:
+    """What every process finds out by itself is printed by the first."""
+    try:
+        yield
+    except ConfigError as error:
+        error.told_elsewhere = number > 0
+        raise
 
 
 def _number(name: str) -> int:

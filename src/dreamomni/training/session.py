@@ -26,9 +26,7 @@ def run_lock(run_dir: Path) -> Iterator[int]:
         run_dir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise OutputError(
-            f"cannot use {run_dir} as a run folder: {(error.strerror or str(error)).lower()}"
-        ) from error
+        raise _unusable(run_dir, error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,11 +36,18 @@ def run_lock(run_dir: Path) -> Iterator[int]:
                 f"another trainer (process {owner}) is using {run_dir}; "
                 "wait for it, stop it, or choose another folder"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise _unusable(run_dir, error) from error
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _unusable(run_dir: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot use {run_dir} as a run folder: {(error.strerror or str(error)).lower()}")
 
 
 class StopRequest:

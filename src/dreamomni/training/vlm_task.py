@@ -78,6 +78,11 @@ class VlmTask:
     def prepare(self, run_dir: Path) -> None:
         """Build the network and its tokenizer, or read them back: a resumed run must not make others."""
         start, world = run_dir / "cache" / "vlm", processes.current()
+        if world.size > 1 and self.training.parallel == "fsdp":
+            raise ConfigError(
+                f"the VLM reads pictures in some parts of a batch and none in others, but fsdp needs all "
+                f"{world.size} processes to use the same layers; say parallel ddp"
+            )
         with world.together():
             if world.is_main and not (start / storage.MANIFEST_NAME).exists():
                 if self.config.init_from is not None:
