@@ -90,8 +90,9 @@ def edge_map(pixels: Pixels, low: int, high: int, things: Sequence[Box] | None =
     """
     if things is None:
         return np.asarray(cv2.Canny(pixels, low, high), dtype=np.uint8)
-    edges = np.zeros(pixels.shape[:2], np.uint8)
-    for box in _apart(things, Size(edges.shape[1], edges.shape[0])):
+    height, width = pixels.shape[:2]
+    edges = np.zeros((height, width), np.uint8)
+    for box in _apart(things, Size(width, height)):
         part = np.s_[box.y0 : box.y1, box.x0 : box.x1]
         edges[part] = cv2.Canny(pixels[part], low, high)
     return edges

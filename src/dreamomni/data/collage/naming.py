@@ -115,7 +115,7 @@ def article(name: str, before: str | None = None) -> str:
         name: the thing.
         before: the word that will stand between the article and the name ("red"), if any.
     """
-    if name.rpartition(" ")[2] in _PAIRS:
+    if is_pair(name):
         return "a pair of"
     word = (before or name).lower()
     if word.startswith(_VOWEL_SOUNDS):
@@ -123,6 +123,12 @@ def article(name: str, before: str | None = None) -> str:
     if word.startswith(_CONSONANT_SOUNDS):
         return "a"
     return "an" if word[0] in _VOWELS else "a"
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def is_pair(name: str) -> bool:
+    """Whether one thing of this name is a plural in grammar: "the scissors are", "a pair of scissors is"."""
+    return name.rpartition(" ")[2] in _PAIRS
 
 
 def resolve_alias(name: str) -> str:

@@ -321,7 +321,8 @@ def _clause(
     new, where = "", f" {place_phrase(location, words)}" if location else ""
     if step.after is not None:
         new = indefinite(step.after.thing.name, step.after.thing.colour)
-    return write_clause(step.operation, noun, new, where, words)
+    name = step.before.thing.name if step.before is not None else ""
+    return write_clause(step.operation, noun, new, where, words, name=name)
 
 
 def _as_details(

@@ -71,7 +71,10 @@ def draw_multi_edit(context: Context, slot: Slot) -> Draft | Rejected:
         where = _Where()
         if step.operation == "add" and two is not None:
             where = _find_where(two, before, after, slot.size, slot.draws("where"), words)
-        clauses.append(write_clause(step.operation, there or "", _new_words(step), where.words, words))
+        name = step.before.name if step.before is not None else ""
+        clauses.append(
+            write_clause(step.operation, there or "", _new_words(step), where.words, words, name=name)
+        )
         operations.append(_as_details(step, one, two, where))
     caption_words = slot.words("caption")
     say_background = caption_words.chance(recipe.say_background)

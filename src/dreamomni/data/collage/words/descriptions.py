@@ -20,6 +20,8 @@ from dreamomni.tasks.sample import ObjectLabel
 _STRAIGHT = 0.85
 """Cosine from which one direction says it all."""
 _DIAGONAL = 0.5
+_UPRIGHT_FIRST: tuple[Predicate, ...] = ("above", "below", "left of", "right of")
+"""As people say a diagonal: "above and to the left of"."""
 """Cosine that both directions of a diagonal need; GenEval asks as much of either."""
 _DIRECTLY = 0.985
 _NEAR = 0.25
@@ -262,9 +264,8 @@ def direction_of(group: Seen, other: Seen) -> tuple[Predicate, ...]:
     straight = [predicate for predicate in PREDICATES if lowest[predicate] > _STRAIGHT]
     if straight:
         return (straight[0],)
-    # "above" before "left of", as people say it.
-    slanted = tuple(p for p in ("above", "below", "left of", "right of") if lowest[p] > _DIAGONAL)
-    return slanted if len(slanted) == 2 else ()  # type: ignore[return-value]
+    slanted = tuple(predicate for predicate in _UPRIGHT_FIRST if lowest[predicate] > _DIAGONAL)
+    return slanted if len(slanted) == 2 else ()
 
 
 def _statement(

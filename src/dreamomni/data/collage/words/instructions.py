@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.edit_plans import EditPlan
 from dreamomni.data.collage.words.captions import RELATIONS
-from dreamomni.data.collage.words.lexicon import indefinite
+from dreamomni.data.collage.words.lexicon import indefinite, is_or_are
 from dreamomni.data.collage.words.phrasing import finish, pick_phrase
 from dreamomni.data.collage.words.places import WHERE
 
@@ -56,7 +56,7 @@ REPLACE: tuple[str, ...] = (
     "substitute {x} for {d}",
     "transform {d} into {x}",
     "put {x} in place of {d}",
-    "put {x} where {d} is",
+    "put {x} where {d} {is}",
     "i want {x} instead of {d}",
     "use {x} instead of {d}",
     "please replace {d} with {x}",
@@ -84,7 +84,8 @@ def write_instruction(plan: EditPlan, removed: str | None, anchor: str | None, d
     if plan.operation == "remove":
         return finish(pick_phrase(REMOVE, draws).format(d=removed), draws)
     if plan.operation == "replace":
-        return finish(pick_phrase(REPLACE, draws).format(d=removed, x=added), draws)
+        verb = {"is": is_or_are(plan.removed.name) if plan.removed else "is"}
+        return finish(pick_phrase(REPLACE, draws).format(d=removed, x=added, **verb), draws)
     where = _where(plan, anchor, draws)
     phrase = pick_phrase(ADD, draws)
     if where and draws.chance(_FRONTED):

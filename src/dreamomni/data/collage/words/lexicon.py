@@ -1,6 +1,6 @@
 """Nouns with numbers, colours, articles and plurals."""
 
-from dreamomni.data.collage.naming import article, plural
+from dreamomni.data.collage.naming import article, is_pair, plural
 
 NUMBER_WORDS: tuple[str, ...] = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
@@ -30,6 +30,11 @@ def counted(count: int, name: str, colour: str | None = None, *, digits: bool = 
     if article(name) == _PAIR:
         return f"{number} pairs of {_coloured(name, colour)}"
     return f"{number} {_coloured(plural(name), colour)}"
+
+
+def is_or_are(name: str) -> str:
+    """The verb of one known thing: "the house is", "the scissors are"."""
+    return "are" if is_pair(name) else "is"
 
 
 def _coloured(noun: str, colour: str | None) -> str:

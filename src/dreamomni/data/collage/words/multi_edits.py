@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from dreamomni.data.collage.draws import Draws
-from dreamomni.data.collage.words.lexicon import NUMBER_WORDS
+from dreamomni.data.collage.words.lexicon import NUMBER_WORDS, is_or_are
 from dreamomni.data.collage.words.phrasing import as_sentence, finish, pick_phrase
 
 # Clauses that stand after each other; {x} is what comes, {d} what is there, {c} a colour, {w} a place.
@@ -41,7 +41,7 @@ CLAUSES: dict[str, tuple[str, ...]] = {
         "exchange {d} for {x}",
         "substitute {x} for {d}",
         "put {x} in place of {d}",
-        "put {x} where {d} is",
+        "put {x} where {d} {is}",
         "use {x} instead of {d}",
         "transform {d} into {x}",
     ),
@@ -106,7 +106,7 @@ def write_instructions(clauses: Sequence[str], draws: Draws) -> str:
     return finish(pick_phrase(FRAMES, draws).format(e=edits, n=NUMBER_WORDS[len(clauses)]), draws)
 
 
-def write_clause(operation: str, there: str, new: str, where: str, draws: Draws) -> str:
+def write_clause(operation: str, there: str, new: str, where: str, draws: Draws, *, name: str = "") -> str:
     """Word one edit.
 
     Args:
@@ -115,11 +115,12 @@ def write_clause(operation: str, there: str, new: str, where: str, draws: Draws)
         new: What comes ("a red apple"), or the new colour, or nothing.
         where: Place of an addition, with a space in front, or nothing.
         draws: Stream of the words.
+        name: What the thing that is there is called, for the verb that it takes.
     """
     bank = CLAUSES[operation]
     # Without a place, "put an apple" would be half a sentence.
     phrase = bank[0] if operation == "add" and not where else pick_phrase(bank, draws)
-    return phrase.format(d=there, x=new, c=new, w=where)
+    return phrase.format(d=there, x=new, c=new, w=where, **{"is": is_or_are(name)})
 
 
 def multi_edit_templates() -> Iterator[str]:

@@ -122,4 +122,4 @@ def perception_templates() -> Iterator[str]:
 
 def _filled(phrase: str, reference: Reference, colour: str) -> str:
     fields = {"d": reference.text, "c": colour, "ac": f"{article(colour)} {colour}", "x": "{x}"}
-    return phrase.format(**fields, **{"is": "are" if reference.many else "is"})
+    return phrase.format(**fields, **{"is": "are" if reference.many or reference.plural else "is"})

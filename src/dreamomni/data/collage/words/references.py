@@ -11,7 +11,7 @@ from typing import Literal
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.labels import PREDICATES, cosines
 from dreamomni.data.collage.layout import LOCATIONS
-from dreamomni.data.collage.naming import article, plural
+from dreamomni.data.collage.naming import article, is_pair, plural
 from dreamomni.data.collage.words.captions import RELATIONS
 from dreamomni.data.collage.words.lexicon import bare, counted, definite
 from dreamomni.data.collage.words.phrasing import pick_phrase
@@ -69,12 +69,14 @@ class Reference:
     Attributes:
         text: "the red star", "the leftmost star", "the star above the house".
         by: The weakest means that made it unambiguous.
-        many: Whether the phrase is plural in grammar.
+        many: Whether it speaks of several things.
+        plural: Whether its verb is plural, as that of "the scissors" is.
     """
 
     text: str
     by: By
     many: bool = False
+    plural: bool = False
 
 
 def refer(label: ObjectLabel, labels: Sequence[ObjectLabel], size: Size) -> tuple[Reference, ...]:
@@ -90,13 +92,17 @@ def refer(label: ObjectLabel, labels: Sequence[ObjectLabel], size: Size) -> tupl
     """
     found: list[Reference] = []
     others = [other for other in labels if other.instance_id != label.instance_id]
+    pair = is_pair(label.name)
     for colour in (None, label.colour) if label.colour else (None,):
         rivals = [other for other in others if _is_rival(other, label.name, colour)]
         noun = bare(label.name, colour)
         if not rivals:
-            found.append(Reference(f"the {noun}", "name" if colour is None else "colour"))
+            found.append(Reference(f"the {noun}", "name" if colour is None else "colour", plural=pair))
         else:
-            found += [Reference(text, by) for text, by in _told_apart(noun, label, rivals, others, size)]
+            found += [
+                Reference(text, by, plural=pair)
+                for text, by in _told_apart(noun, label, rivals, others, size)
+            ]
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.labels import PREDICATES, cosines
+from dreamomni.data.collage.naming import is_pair
 from dreamomni.data.collage.words.lexicon import indefinite
 from dreamomni.data.collage.words.phrasing import finish, pick_phrase
 from dreamomni.data.collage.words.references import (
@@ -59,25 +60,25 @@ DERIVED: tuple[str, ...] = (
     "taken from the {o} given image",
     "included from the {o} provided image",
     "copied from image {k}",
-    "the one of reference image {k}",
+    "the {one} of reference image {k}",
     f"{AS_SEEN_IN} image {{k}}",
 )
 
 # Sentences of a full description: {x} is the thing, {p} where it is, {d} where it comes from.
 PLACED: tuple[str, ...] = (
-    "{x} is {p}, {d}",
-    "{p}, there is {x}, {d}",
-    "{x}, {d}, is {p}",
-    "{x} is placed {p}, {d}",
-    "{p} stands {x}, {d}",
+    "{x} {is} {p}, {d}",
+    "{p}, there {is} {x}, {d}",
+    "{x}, {d}, {is} {p}",
+    "{x} {is} placed {p}, {d}",
+    "{p} {stands} {x}, {d}",
     "{x} can be seen {p}, {d}",
-    "{p}, {x} is shown, {d}",
+    "{p}, {x} {is} shown, {d}",
 )
 UNPLACED: tuple[str, ...] = (
-    "there is {x}, {d}",
+    "there {is} {x}, {d}",
     "the picture shows {x}, {d}",
-    "{x} is there too, {d}",
-    "{x} belongs to the picture, {d}",
+    "{x} {is} there too, {d}",
+    "{x} {belongs} to the picture, {d}",
 )
 ON: tuple[str, ...] = ("everything is{b}", "draw all of it{b}", "the whole scene is{b}", "all of this is{b}")
 
@@ -88,6 +89,11 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "turned right": ("turn {t} clockwise", "rotate {t} to the right"),
 }
 
+_VERBS: tuple[dict[str, str], ...] = (
+    {"is": "is", "stands": "stands", "belongs": "belongs", "one": "one"},
+    {"is": "are", "stands": "stand", "belongs": "belong", "one": "ones"},
+)
+"""Of one thing, and of what is a plural in grammar."""
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _CLEAR = 0.85
 _DIAGONAL = 0.5
@@ -147,14 +153,17 @@ def write_long(subjects: Sequence[Subject], size: Size, behind: str, draws: Draw
     labels = [subject.label for subject in subjects]
     sentences = []
     for number, subject in enumerate(subjects):
-        derived = _of(pick_phrase(DERIVED, draws), subject.image)
+        derived = pick_phrase(DERIVED, draws)
         plain = indefinite(subject.label.name, subject.label.colour)
         named = f"the {plain.split(' ', 1)[1]}" if plain.startswith(("a ", "an ")) else ""
         # "a red star" is enough only where the source has no other one.
         noun = plain if named in subject.references else draws.pick(subject.references)
         place = _place(subject.label, labels[:number], labels, size, draws)
         bank = UNPLACED if place is None else PLACED
-        sentences.append(pick_phrase(bank, draws).format(x=noun, p=place, d=derived))
+        # "A pair of scissors is", but "the scissors are".
+        verbs = _VERBS[noun != plain and is_pair(subject.label.name)]
+        derived = _of(derived, subject.image, verbs["one"])
+        sentences.append(pick_phrase(bank, draws).format(x=noun, p=place, d=derived, **verbs))
     sentences += [_change(subject, labels, size, draws) for subject in subjects if subject.changes]
     if behind:
         sentences.append(pick_phrase(ON, draws).format(b=behind))
@@ -175,11 +184,11 @@ def subject_templates() -> Iterator[str]:
     yield from (*SHORT, *OF_IMAGE, *DERIVED, *PLACED, *UNPLACED, *ON, *_ORDINALS)
     for phrases in CHANGES.values():
         yield from phrases
-    yield "above below and to the left right of"
+    yield "above below and to the left right of stands stand belongs belong one ones"
 
 
-def _of(form: str, image: int) -> str:
-    return form.format(k=image, o=_ORDINALS[image - 1])
+def _of(form: str, image: int, one: str = "one") -> str:
+    return form.format(k=image, o=_ORDINALS[image - 1], one=one)
 
 
 def _clear_relation(first: ObjectLabel, second: ObjectLabel) -> str | None:
