@@ -1,4 +1,4 @@
-"""`dreamomni demo`: a gallery of pictures and edits by one model."""
+"""`dreamomni demo`: a gallery of all that one model learned."""
 
 import argparse
 from pathlib import Path
@@ -11,8 +11,9 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "demo",
-        help="Make a gallery of pictures and edits.",
-        description="Make pictures from words and edits with known truth; write gallery.png and index.html.",
+        help="Make a gallery of every task of a model.",
+        description="Make pictures from words, and of every other task of the model some with known truth; "
+        "write gallery.png and index.html.",
     )
     parser.add_argument(
         "--out", default="out/demo", metavar="DIR", help="made if missing (default: %(default)s)"

@@ -46,7 +46,7 @@ PROMPT_NAMES = frozenset({"star", "house", "umbrella", "fish", "cup", "car", "he
 PROMPT_COLOURS = frozenset({"red", "blue", "purple", "orange", "yellow", "green"})
 WORD_KINDS = ("colors", "position", "color_attribution", "two")
 DEFAULT_WORLD = "mini-world"
-_ARROWS_PX = 512
+_ARROWS_PX = 192
 _ATTEMPTS = 20
 
 
@@ -223,7 +223,7 @@ def request_of(sample: TrainingSample, seed: int) -> Request:
 def _inputs(sample: TrainingSample) -> tuple[tuple[str, Image.Image], ...]:
     """Input images as people look at them: numbered where there are several, drags as arrows."""
     if sample.drags:
-        source = scaled(sample.images[0], _ARROWS_PX)
+        source = scaled(sample.images[0], max(_ARROWS_PX, *sample.images[0].shape[:2]))
         draw_drags(source, sample.drags)
         return (("source", source),)
     label = "map" if sample.task == "control" else "source"
