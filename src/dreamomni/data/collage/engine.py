@@ -8,12 +8,13 @@ from typing import Any, get_args
 
 from dreamomni.data.collage.assets import AssetCatalogue, AssetInfo, StickerPack
 from dreamomni.data.collage.blending import draw_blend
+from dreamomni.data.collage.clarity import UnclearError
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.families.combined import CombinedFamily
 from dreamomni.data.collage.families.control import ControlFamily
 from dreamomni.data.collage.families.drag import DragFamily
 from dreamomni.data.collage.families.edit import EditFamily
-from dreamomni.data.collage.families.family import Context, Draft, Family, Slot
+from dreamomni.data.collage.families.family import Context, Draft, Family, Rejected, Slot
 from dreamomni.data.collage.families.inpaint import InpaintFamily
 from dreamomni.data.collage.families.perception import PerceptionFamily
 from dreamomni.data.collage.families.subject import SubjectFamily, source_sizes
@@ -52,6 +53,8 @@ _REMEDIES = {
     "no combination": "lower held_out.fraction, or add names or colours",
     "hidden": "lower max_overlap",
     "unclear": "lower object_sizes or max_overlap",
+    "contrast": "lower min_contrast, or add colours",
+    "enlarged": "lower object_sizes, raise max_enlargement, or build the library of larger pictures",
     "ambiguous": "lower object_sizes or edit.equal_twins",
 }
 """What helps against the commonest reason of a rejected sample."""
@@ -94,7 +97,7 @@ class CollageEngine:
         self._world.check_split(split)
         self._blends = any(weight > 0 for style, weight in recipe.blending.weights.items() if style != "none")
         self._licences: dict[str, str] = {}
-        self._renderer = Renderer(self._assets)
+        self._renderer = Renderer(self._assets, self._world.clarity)
         check_feasible(recipe, self._world, self._renderer)
         self._context = Context(recipe, self._world, self._renderer, split, self._annotators)
 
@@ -163,7 +166,10 @@ class CollageEngine:
         reasons: dict[str, int] = {}
         for attempt in range(_ATTEMPTS):
             slot = Slot(kind, size, background, path, attempt, blend)
-            draft = _FAMILY_OF[kind].draw(self._context, slot)
+            try:
+                draft = _FAMILY_OF[kind].draw(self._context, slot)
+            except UnclearError as error:
+                draft = Rejected(error.reason)
             if isinstance(draft, Draft):
                 return self._finish(draft, slot, seed, index, reasons)
             reasons[draft.reason] = reasons.get(draft.reason, 0) + 1

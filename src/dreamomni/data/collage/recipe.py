@@ -129,7 +129,10 @@ class CollageRecipe(StrictConfig):
             few layouts.
         jitter: Largest distance from the middle of a cell, as a fraction of the shorter side.
         gap: Distance kept between boxes when `max_overlap` is 0, as a fraction of the shorter side.
-        min_contrast: Smallest CIE76 distance of a thing's colour from the colours of the background.
+        min_contrast: Smallest CIE76 distance of a thing's colour from the colours of the background, on a
+            photo from the local means behind the thing.
+        max_enlargement: Largest longest side of a library's picture, in multiples of its own; beyond it has
+            too few pixels to be sharp.
         max_count: Largest number that "counting" asks for.
         max_edit_objects: Most things in the picture before an edit.
         say_background: How often a caption names the background.
@@ -175,6 +178,7 @@ class CollageRecipe(StrictConfig):
     jitter: Fraction = 0.03
     gap: Fraction = 0.02
     min_contrast: Annotated[float, Field(ge=0.0, le=100.0)] = 30.0
+    max_enlargement: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 2.0
     max_count: Annotated[int, Field(ge=1, le=6)] = 4
     max_edit_objects: Annotated[int, Field(ge=1, le=4)] = 3
     say_background: Fraction = 0.3

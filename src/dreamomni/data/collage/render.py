@@ -15,6 +15,7 @@ from dreamomni.data.collage.affine import Fit
 from dreamomni.data.collage.assets import AssetSource
 from dreamomni.data.collage.backgrounds import paint_background
 from dreamomni.data.collage.blending import Gain, finish, gain_of, shadow
+from dreamomni.data.collage.clarity import Clarity
 from dreamomni.data.collage.fonts import render_text
 from dreamomni.data.collage.scene import BlendLook, Look, Placed, Scene
 from dreamomni.data.collage.shapes import render_shape, shape_fit
@@ -59,6 +60,7 @@ class _Canvas:
     ids: npt.NDArray[np.uint8]
     blend: BlendLook
     gain: Gain
+    photo: bool
     footprints: dict[int, int] = field(default_factory=dict)
     windows: dict[int, Box] = field(default_factory=dict)
     whole: dict[int, Box] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class _Canvas:
             self.ids.copy(),
             self.blend,
             self.gain,
+            self.photo,
             dict(self.footprints),
             dict(self.windows),
             dict(self.whole),
@@ -88,11 +91,16 @@ class Renderer:
 
     A data engine runs in as many processes as there are cores, so OpenCV keeps to one thread in a process
     that makes a renderer; the pixels are the same with any number.
+
+    Args:
+        pack: Where pictures of things come from.
+        clarity: What must be true of every thing in a picture, else drawing it raises `UnclearError`.
     """
 
-    def __init__(self, pack: AssetSource) -> None:
+    def __init__(self, pack: AssetSource, clarity: Clarity | None = None) -> None:
         cv2.setNumThreads(1)
         self._pack = pack
+        self._clarity = clarity
         self._cache = SpriteCache()
 
     def sprite(self, look: Look) -> Sprite:
@@ -144,7 +152,7 @@ class Renderer:
         else:
             pixels = paint_background(look, size)
         gain = gain_of(scene.blend, pixels) if scene.blend.style == "gain" else _UNLIT
-        return _Canvas(pixels, np.zeros(pixels.shape[:2], np.uint8), scene.blend, gain)
+        return _Canvas(pixels, np.zeros(pixels.shape[:2], np.uint8), scene.blend, gain, look.style == "photo")
 
     def _draw_onto(self, canvas: _Canvas, placed: Sequence[Placed]) -> None:
         height, width = canvas.ids.shape
@@ -152,6 +160,8 @@ class Renderer:
             number = item.instance_id
             if not 0 < number <= _MAX_ID:
                 raise ValueError(f"instance {number}: ids in a picture run from 1 to {_MAX_ID}")
+            if self._clarity is not None and item.look.asset:
+                self._clarity.check_size(item)
             sprite = self._blended(item.look, canvas)
             canvas.footprints[number] = sprite.area
             if sprite.shadow is not None:
@@ -164,13 +174,15 @@ class Renderer:
                 continue
             colour, clear, solid = sprite.colour, sprite.clear, sprite.solid.view(np.uint8)
             x0, y0, x1, y1 = window
+            pixels, ids = canvas.pixels[y0:y1, x0:x1], canvas.ids[y0:y1, x0:x1]
+            if canvas.photo and self._clarity is not None:
+                self._clarity.check_contrast(item, pixels)
             if window.width < sprite.width or window.height < sprite.height:
                 there = np.s_[y0 - item.y : y1 - item.y, x0 - item.x : x1 - item.x]
                 colour, clear, solid = colour[there], clear[there], solid[there]
             elif sprite.area:
                 left, top, right, bottom = sprite.bounds
                 canvas.whole[number] = Box(item.x + left, item.y + top, item.x + right, item.y + bottom)
-            pixels, ids = canvas.pixels[y0:y1, x0:x1], canvas.ids[y0:y1, x0:x1]
             cv2.add(cv2.multiply(pixels, clear, scale=1 / 255), colour, dst=pixels)
             reached = [other for other, box in canvas.windows.items() if box.meets(window)]
             if reached:

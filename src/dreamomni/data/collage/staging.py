@@ -242,6 +242,10 @@ def draw_look(thing: Thing, total: int, world: World, canvas: Size, looks: Draws
     """Draw how one of `total` things of a picture looks: size, angle and mirroring as the recipe allows."""
     low, high = world.object_size(total)
     side = round(looks.uniform(low, high) * min(canvas))
+    most = world.clarity.most_px(thing.asset) if thing.asset else None
+    if most is not None and side > most:
+        # As large as its pixels allow, unless even the smallest is too large for them.
+        side = max(most, round(low * min(canvas)))
     limit = world.recipe.max_angle
     angle, flip = looks.uniform(-limit, limit), looks.chance(0.5)
     rgb = world.rgb_of(thing)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dreamomni.data.collage.assets.asset import THING_KINDS, AssetInfo, AssetSource, Crop
+from dreamomni.data.collage.clarity import Clarity
 from dreamomni.data.collage.company import Company
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.fonts import FONTS
@@ -77,6 +78,7 @@ class World:
         self._choices = self._list_choices([asset for asset in assets if asset.kind in THING_KINDS])
         self.photos = tuple(asset for asset in assets if asset.kind == "background")
         self.fonts = (*FONTS, *(asset.id for asset in assets if asset.kind == "font"))
+        self.clarity = Clarity(recipe, source)
         self.names = self._usable_names()
         self.company = Company(recipe.held_out, self.names, recipe.max_count, self.is_out)
         if "photo" in styles and not self.photos:
