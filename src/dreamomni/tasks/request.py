@@ -102,6 +102,10 @@ class BaseRequest(StrictConfig):
     image_guidance_scale: float | None = Field(default=None, ge=0)
     num_images: int = Field(default=1, ge=1)
     """Results wanted; each has its own noise."""
+    adapter: Literal["auto", "edit", "generate", "none"] = "auto"
+    """Which LoRA is on. `auto`: none for one image or words alone, else that of the task (DreamOmni2 3.2)."""
+    rewrite: bool = True
+    """Whether a model that has a rewriter may put the prompt into the form it was trained on."""
 
     @model_validator(mode="wrap")
     @classmethod

@@ -33,6 +33,12 @@ class Provenance(StrictConfig):
     num_inference_steps: int
     guidance_scale: float
     image_guidance_scale: float | None = None
+    adapter: str | None = None
+    """The LoRA that was on; None for the base model."""
+    revised_prompt: str | None = None
+    """What the rewriter made of the prompt; None where the user's own words were read."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know of how the request was understood."""
     versions: dict[str, str]
     licence: str
     """Of the model's weights."""
