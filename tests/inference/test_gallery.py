@@ -2,7 +2,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from dreamomni import DreamOmniPipeline
@@ -16,7 +15,6 @@ from dreamomni.inference.gallery.questions import (
     ask_samples,
     ask_words,
     load_world,
-    request_of,
 )
 from dreamomni.inference.loading import packaged_models
 from dreamomni.models.folder import ModelCard, read_card
@@ -151,10 +149,3 @@ def test_long_words_are_wrapped_and_cut() -> None:
     assert len(lines) == picture._MAX_LINES
     assert lines[-1].endswith("...")
     assert all(font.getlength(line) <= 130 for line in lines)
-
-
-@pytest.mark.parametrize("kind", [kind for kind, task in TASK_OF_KIND.items() if task != "text_to_image"])
-def test_every_kind_of_sample_can_be_asked_for(kind: str) -> None:
-    recipe = load_recipe("collage-all", CollageRecipe, ["size=128x96", "buckets=null"])
-    sample = CollageEngine(recipe).sample(0, 3, kind=kind)
-    assert request_of(sample, 5).task == sample.task

@@ -1,16 +1,14 @@
 """The cases of the world evaluation: requests of every task on seeds that training never uses."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from dreamomni.data.collage.asking import request_of
 from dreamomni.data.collage.engine import CollageEngine, RejectedSampleError
 from dreamomni.data.collage.recipe import CollageRecipe
-from dreamomni.data.collage.words.drag import JOINTS, LAYOUTS, ONLY_POINTS
 from dreamomni.data.collage.world import Split
 from dreamomni.errors import ConfigError
 from dreamomni.evaluation.expectation import (
@@ -21,10 +19,9 @@ from dreamomni.evaluation.expectation import (
     expectation_of,
 )
 from dreamomni.seeding import derive_seed
-from dreamomni.tasks.conditioning import drag_text
-from dreamomni.tasks.geometry import Box, Size
-from dreamomni.tasks.request import Drag, Margins, Request, parse_request
-from dreamomni.tasks.sample import DragLabel, TrainingSample
+from dreamomni.tasks.geometry import Size
+from dreamomni.tasks.request import Request
+from dreamomni.tasks.sample import TrainingSample
 
 EVALUATION_SEED = 20_412
 """Default root of all evaluation draws. The seeds derived from it are 64-bit hashes: no one would type them
@@ -128,7 +125,7 @@ def _make_case(engine: CollageEngine, split: Split, kind: str, seed: int, index:
     sample = _draw(engine, kind, derive_seed(seed, "evaluate world", split, kind), index)
     height, width = sample.target.shape[:2]
     noise_seed = derive_seed(seed, "evaluate world noise", split, kind, index) % 2**31
-    request = request_of(sample, seed=noise_seed)
+    request = request_of(sample, seed=noise_seed, keep_outside=False)
     case = EvalCase(
         id=f"{split.replace('_', '-')}-{kind.replace('_', '-')}-{index:04d}",
         kind=kind,
@@ -165,99 +162,3 @@ def _unfit(sample: TrainingSample) -> str:
     if sample.kind == "multi_edit" and not sample.objects:
         return "its right answer is an empty picture, which a blank canvas is"
     return ""
-
-
-def request_of(sample: TrainingSample, *, seed: int = 0) -> Request:
-    """Say a sample as the request that a user would make for its target.
-
-    Structure is given as structure: points as drags, holes as masks, borders as margins, maps as control
-    images. A hole has its caption as words, also where the sample leaves them out, as without them nobody can
-    know what it hides, and what is known is not put back, so that it can be seen whether the model keeps it.
-    Words of drags come without their points.
-
-    Args:
-        sample: of any kind of the collage engine.
-        seed: of the noise.
-    """
-    height, width = sample.target.shape[:2]
-    asked: dict[str, Any] = {"task": sample.task, "prompt": sample.instruction, "seed": seed}
-    images = tuple(Image.fromarray(image) for image in sample.images)
-    match sample.task:
-        case "text_to_image":
-            asked["size"] = Size(width, height)
-        case "inpaint":
-            assert sample.mask is not None
-            mask = Image.fromarray(sample.mask)
-            asked |= {"images": images, "mask": mask, "prompt": sample.caption, "keep_outside": False}
-        case "outpaint":
-            known = _known_box(sample)
-            crop = np.ascontiguousarray(sample.images[0][known.y0 : known.y1, known.x0 : known.x1])
-            margins = Margins(known.x0, known.y0, width - known.x1, height - known.y1)
-            asked |= {"images": (Image.fromarray(crop),), "margins": margins, "prompt": sample.caption}
-            asked["keep_outside"] = False
-        case "drag":
-            drags = tuple(Drag(p.x, p.y, p.dx, p.dy) for p in sample.drags)
-            asked |= {"images": images, "drags": drags, "prompt": words_of_drag(sample)}
-        case "control":
-            asked |= {
-                "images": images,
-                "control": sample.details["control"],
-                "size": Size(width, height),
-            }
-        case "subject":
-            asked |= {"images": images, "size": Size(width, height)}
-        case _:
-            asked["images"] = images
-    return parse_request(asked)
-
-
-def words_of_drag(sample: TrainingSample) -> str:
-    """The instruction of a drag without its points; empty when it was points alone."""
-    blocks = [drag_text(own) for own in _points_by_thing(sample.drags)]
-    text = sample.instruction
-    if text in [template.format(p=drag_text(sample.drags)) for template in ONLY_POINTS]:
-        return ""
-    # Placeholders first: the text of one block of points may contain that of another.
-    for number, block in enumerate(blocks):
-        text = text.replace(block, f"<{number}>", 1)
-    clauses = [text] if len(blocks) == 1 else _split_joint(text)
-    words = [_without_points(clause, f"<{number}>") for number, clause in enumerate(clauses)]
-    return ", and ".join(words)
-
-
-def _points_by_thing(drags: Sequence[DragLabel]) -> list[list[DragLabel]]:
-    """Points of each thing that moves, in the order of the words."""
-    found: dict[int, list[DragLabel]] = {}
-    for label in drags:
-        found.setdefault(label.instance_id, []).append(label)
-    return list(found.values())
-
-
-def _split_joint(text: str) -> list[str]:
-    """Undo the joining of two clauses: a cut is right when each side has its own points."""
-    for joint in sorted((joint.format(x="", y="") for joint in JOINTS), key=len, reverse=True):
-        for at in _positions(text, joint):
-            first, second = text[:at], text[at + len(joint) :]
-            if "<0>" in first and "<1>" in second and "<1>" not in first:
-                return [first, second]
-    raise ValueError(f"the clauses of {text!r} cannot be told apart")
-
-
-def _positions(text: str, part: str) -> list[int]:
-    return [at for at in range(len(text)) if text.startswith(part, at)]
-
-
-def _without_points(clause: str, block: str) -> str:
-    # Longest frames first: "{s} {p}" fits everything that "{s} with the points {p}" does.
-    for layout in sorted(LAYOUTS, key=len, reverse=True):
-        before, _, after = layout.format(p=block, s="\0").partition("\0")
-        if clause.startswith(before) and clause.endswith(after) and len(clause) > len(before) + len(after):
-            return clause[len(before) : len(clause) - len(after)]
-    raise ValueError(f"the words of {clause!r} cannot be told from its points")
-
-
-def _known_box(sample: TrainingSample) -> Box:
-    """The rectangle of an outpainting that is not to be made."""
-    assert sample.mask is not None
-    rows, columns = np.nonzero(sample.mask == 0)
-    return Box(int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)

@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from dreamomni.config import load_recipe
+from dreamomni.data.collage.asking import request_of
 from dreamomni.data.collage.engine import CollageEngine, RejectedSampleError
 from dreamomni.data.collage.recipe import TASK_OF_KIND, CollageRecipe
 from dreamomni.data.sheet.overlays import draw_drags, scaled
 from dreamomni.errors import ConfigError
 from dreamomni.models.folder import ModelCard
 from dreamomni.tasks.geometry import Size
-from dreamomni.tasks.request import Drag, Request, TextToImageRequest, parse_request
+from dreamomni.tasks.request import Request, TextToImageRequest
 from dreamomni.tasks.sample import TrainingSample
 
 PROMPTS = (
@@ -183,41 +182,11 @@ def ask_samples(world: CollageRecipe, section: Section, card: ModelCard, seed: i
             sample = _draw(engine, seed, 100 * place + number, kind)
             if sample is None:
                 continue
-            request = request_of(sample, seed)
+            request = request_of(sample, seed=seed)
             truth = Image.fromarray(sample.target)
             name = f"{kind.replace('_', '-')}-{number:02d}"
             asked.append(Question(name, kind, request, _inputs(sample), truth))
     return asked
-
-
-def request_of(sample: TrainingSample, seed: int) -> Request:
-    """Say a sample as a request: the words are its instruction, of a hole its caption."""
-    images = tuple(Image.fromarray(image) for image in sample.images)
-    values: dict[str, Any] = {
-        "task": sample.task,
-        "prompt": sample.instruction,
-        "images": images,
-        "seed": seed,
-    }
-    height, width = sample.target.shape[:2]
-    match sample.task:
-        case "inpaint":
-            assert sample.mask is not None
-            values |= {"prompt": sample.caption, "mask": Image.fromarray(sample.mask)}
-        case "outpaint":
-            assert sample.mask is not None
-            rows, columns = np.nonzero(sample.mask == 0)
-            x0, y0, x1, y1 = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-            margins = (int(x0), int(y0), int(width - x1), int(height - y1))
-            known = images[0].crop((int(x0), int(y0), int(x1), int(y1)))
-            values |= {"prompt": sample.caption, "images": (known,), "margins": margins}
-        case "drag":
-            values["drags"] = tuple(Drag(point.x, point.y, point.dx, point.dy) for point in sample.drags)
-        case "control":
-            values["control"] = sample.kind
-        case "subject":
-            values["size"] = Size(width, height)
-    return parse_request(values)
 
 
 def _inputs(sample: TrainingSample) -> tuple[tuple[str, Image.Image], ...]:
