@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dreamomni.models.modulation import modulate
+
 
 def rotary_tables(ids_L3: Tensor, axes_dims: tuple[int, ...], theta: float) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the rotary embedding over (index, row, column).
@@ -156,7 +158,7 @@ class DiTBlock(nn.Module):
             num_text_tokens: T.
             num_noise_tokens: How many image tokens are noise.
         """
-        modulation = self.modulation(functional.silu(time_BMD))
+        modulation = modulate(self.modulation, time_BMD)
         if token_time is not None:
             modulation = modulation[:, token_time]
         scale_attention, shift_attention, scale_ffn, shift_ffn = modulation.chunk(4, dim=-1)
@@ -184,7 +186,7 @@ class ResidualConvBlock(nn.Module):
 
     def forward(self, x_BCHW: Tensor, time_BD: Tensor) -> Tensor:
         hidden = self.conv_in(functional.silu(self.norm_in(x_BCHW)))
-        scale, shift = self.modulation(functional.silu(time_BD))[:, :, None, None].chunk(2, dim=1)
+        scale, shift = modulate(self.modulation, time_BD)[:, :, None, None].chunk(2, dim=1)
         hidden = self.norm_out(hidden) * (1 + scale) + shift
         out: Tensor = self.shortcut(x_BCHW) + self.conv_out(functional.silu(hidden))
         return out

@@ -7,7 +7,7 @@ no sampling, no guidance, no loading beyond diffusers' mixins.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dreamomni.models.layers import DiTBlock, ResidualConvBlock, rotary_tables
+from dreamomni.models.modulation import modulate
 from dreamomni.models.packing import Grid, build_ids, pack_latents, unpack_latents
 
 Variant = Literal["v1", "v2", "v3"]
@@ -178,6 +179,8 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self.conv_norm_out = nn.GroupNorm(math.gcd(groups, conv_width), conv_width, eps=1e-6)
         self.conv_out = nn.Conv2d(conv_width, in_channels, 3, padding=1)
         self.gradient_checkpointing = False
+        # Set while all modulation is in tables: the number of a time's row goes the way of its embedding.
+        self.time_rows: Callable[[Tensor], Tensor] | None = None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -269,7 +272,7 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
 
         start = text_BTD.shape[1]
         noise_BND = x_BLD[:, start : start + noise_grid.num_tokens]
-        scale, shift = self.modulation_out(functional.silu(time_BD))[:, None].chunk(2, dim=-1)
+        scale, shift = modulate(self.modulation_out, time_BD)[:, None].chunk(2, dim=-1)
         noise_BND = self.unpatchify(self.norm_out(noise_BND) * (1 + scale) + shift)
         features = self.upsample(unpack_latents(noise_BND, noise_grid, 1))
         features = functional.pixel_shuffle(features, DOWNSAMPLING)
@@ -279,6 +282,8 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         return Transformer2DModelOutput(sample=velocity) if return_dict else (velocity,)
 
     def _embed_time(self, sigma_B: Tensor, dtype: torch.dtype) -> Tensor:
+        if self.time_rows is not None:
+            return self.time_rows(sigma_B)
         frequencies = self.time_frequencies(sigma_B.float() * TIME_SCALE)
         embedded: Tensor = self.time_embedding(frequencies.to(dtype))
         return embedded
