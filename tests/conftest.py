@@ -43,3 +43,11 @@ def every_task_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("models") / "every-task"
     return build_tiny_model(folder, name="every-task", tasks=tuple(REQUESTS), max_images=3, world="mini-v1")
+
+
+@pytest.fixture(scope="session")
+def tiny_kontext_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """DreamOmni2's published layout, and its base, with random weights. Do not write into it: copy it."""
+    from tiny_kontext import write_tiny_kontext
+
+    return write_tiny_kontext(tmp_path_factory.mktemp("models") / "tiny-kontext")
