@@ -84,3 +84,13 @@ def test_a_signal_from_outside_ends_it_without_a_fall(tmp_path: Path) -> None:
 def test_impossible_times_are_refused(tmp_path: Path, seconds: float) -> None:
     with pytest.raises(ConfigError, match="more than 0 seconds"):
         run(tmp_path, seconds)
+
+
+def test_several_processes_are_refused_before_anything_is_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="2 processes were started"):
+        run(tmp_path / "run", 1.0)
+    assert not (tmp_path / "run").exists()

@@ -16,6 +16,7 @@ from dreamomni.errors import ConfigError
 from dreamomni.training import checkpoint
 from dreamomni.training.config import ConstantDecay, TrainRecipe, WsdDecay
 from dreamomni.training.hooks import BaseHook, Hook, StepReport
+from dreamomni.training.processes import launched_size
 from dreamomni.training.task import TrainingTask
 from dreamomni.training.trainer import CHECKPOINTS, TrainOutcome, train
 
@@ -101,13 +102,18 @@ def train_for(
         The outcome. `trained.finished` is False when a signal from outside stopped it.
 
     Raises:
-        ConfigError: The time or the share is impossible.
+        ConfigError: The time or the share is impossible, or a launcher started several processes.
         DreamOmniError: Whatever `trainer.train` raises.
     """
     if not seconds > 0 or not 0 < decay_share < 1:
         raise ConfigError(
             f"{seconds:g} seconds with {decay_share:g} of them for the fall of the rate cannot be: give more "
             "than 0 seconds and a share between 0 and 1"
+        )
+    if launched_size() > 1:
+        raise ConfigError(
+            f"{launched_size()} processes were started, but a run within a time is one process, because each "
+            "would stop at another step; start it without a launcher, or give dreamomni train its steps"
         )
     began = time.monotonic()
     _back_to_trunk(run_dir)

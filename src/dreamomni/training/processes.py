@@ -159,6 +159,11 @@ def join(config: TrainingConfig) -> Iterator[World]:
     distributed.destroy_process_group()
 
 
+def launched_size() -> int:
+    """How many processes a launcher says that it started; 1 without one."""
+    return max(1, _number("WORLD_SIZE"))
+
+
 def check_processes(config: TrainingConfig, size: int) -> None:
     """Refuse what cannot work before anything is spent."""
     parts = size * config.gradient_accumulation_steps
