@@ -18,6 +18,7 @@ from dreamomni.flow.guidance import guide, guide_twice
 from dreamomni.flow.noise import draw_noise
 from dreamomni.inference.structure import Kept
 from dreamomni.models.autoencoder import Autoencoder
+from dreamomni.models.reference_memory import ReferenceMemory
 from dreamomni.models.transformer import DreamOmniTransformer2DModel
 from dreamomni.models.vlm import TextFeatures, VLMEncoder
 from dreamomni.tasks.geometry import Size
@@ -130,18 +131,26 @@ def guided_velocity(
             batches[-1].append(member)
         else:
             batches.append([member])
-    stacked = [(stack_conditions(batch), len(batch)) for batch in batches]
+    dtype = transformer.dtype
+    stacked = []
+    for batch in batches:
+        text, images = stack_conditions(batch)
+        # What isolated references say to the noise is the same in every step: it is computed in the first.
+        isolated = transformer.config.reference_attention == "isolated"
+        memory = ReferenceMemory() if isolated else None
+        stacked.append((text, [latents.to(dtype) for latents in images], memory, len(batch)))
 
     def velocity(latents_BChw: Tensor, sigma: float) -> Tensor:
         predictions: list[Tensor] = []
-        for conditions, count in stacked:
-            noisy = latents_BChw.repeat(count, 1, 1, 1).to(transformer.dtype)
+        for text, images, memory, count in stacked:
+            noisy = latents_BChw.repeat(count, 1, 1, 1).to(dtype)
             output = transformer(
                 noisy,
                 torch.full((noisy.shape[0],), sigma, dtype=torch.float32, device=noisy.device),
-                conditions.text.hidden_states,
-                encoder_attention_mask=conditions.text.attention_mask,
-                image_latents=[latents.to(noisy.dtype) for latents in conditions.image_latents],
+                text.hidden_states,
+                encoder_attention_mask=text.attention_mask,
+                image_latents=images,
+                memory=memory,
             ).sample.float()
             predictions += output.chunk(count)
         if without_images is not None:

@@ -7,12 +7,15 @@ beyond "text first".
 # B batch, T text tokens, I image tokens (noise and input images), L = T + I, D width, H heads, K head size
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dreamomni.models.modulation import modulate
+from dreamomni.models.packing import Grid, pack_latents, unpack_latents
+from dreamomni.models.reference_memory import ReferenceMemory
 
 
 def rotary_tables(ids_L3: Tensor, axes_dims: tuple[int, ...], theta: float) -> tuple[Tensor, Tensor]:
@@ -83,6 +86,7 @@ class JointAttention(nn.Module):
         num_text_tokens: int,
         num_noise_tokens: int,
         isolated: bool,
+        memory: ReferenceMemory | None = None,
     ) -> Tensor:
         """Attend.
 
@@ -93,11 +97,14 @@ class JointAttention(nn.Module):
             num_text_tokens: T.
             num_noise_tokens: How many image tokens are noise.
             isolated: Text and input images attend only among themselves; noise attends to everything.
+            memory: Keeps the keys and values of text and images, or adds the kept ones to those of the noise.
         """
         query = rotate(self.norm_q(self._heads(self.to_q(x_BLD))), *rotary)
         key = rotate(self.norm_k(self._heads(self.to_k(x_BLD))), *rotary)
         value = self._heads(self.to_v(x_BLD))
         query, key = query.to(value.dtype), key.to(value.dtype)
+        if memory is not None:
+            key, value = memory.exchange(key, value)
         mask = None if key_mask is None else key_mask[:, None, None, :]
         if not isolated:
             out = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
@@ -144,6 +151,7 @@ class DiTBlock(nn.Module):
         key_mask: Tensor | None,
         num_text_tokens: int,
         num_noise_tokens: int,
+        memory: ReferenceMemory | None = None,
     ) -> Tensor:
         """Run the block.
 
@@ -157,6 +165,7 @@ class DiTBlock(nn.Module):
             key_mask: Boolean (B, L) or None.
             num_text_tokens: T.
             num_noise_tokens: How many image tokens are noise.
+            memory: See :class:`JointAttention`.
         """
         modulation = modulate(self.modulation, time_BMD)
         if token_time is not None:
@@ -164,7 +173,9 @@ class DiTBlock(nn.Module):
         scale_attention, shift_attention, scale_ffn, shift_ffn = modulation.chunk(4, dim=-1)
         hidden = self.norm_attention(x_BLD) * (1 + scale_attention) + shift_attention
         isolated = token_time is not None
-        x_BLD = x_BLD + self.attention(hidden, rotary, key_mask, num_text_tokens, num_noise_tokens, isolated)
+        x_BLD = x_BLD + self.attention(
+            hidden, rotary, key_mask, num_text_tokens, num_noise_tokens, isolated, memory
+        )
         hidden = self.norm_ffn(x_BLD) * (1 + scale_ffn) + shift_ffn
         text, image = hidden[:, :num_text_tokens], hidden[:, num_text_tokens:]
         return x_BLD + torch.cat([self.ffn_text(text), self.ffn_image(image)], dim=1)
@@ -190,3 +201,48 @@ class ResidualConvBlock(nn.Module):
         hidden = self.norm_out(hidden) * (1 + scale) + shift
         out: Tensor = self.shortcut(x_BCHW) + self.conv_out(functional.silu(hidden))
         return out
+
+
+class TokenMerge(nn.Module):
+    """Four neighbouring image tokens become one: from the 2x to the 4x latent, in V1 and V2."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4 * width, width)
+
+    def forward(self, tokens_BID: Tensor, grids: Sequence[Grid]) -> Tensor:
+        parts = tokens_BID.split([grid.num_tokens for grid in grids], dim=1)
+        merged = [
+            pack_latents(unpack_latents(part, grid, 1), 2) for part, grid in zip(parts, grids, strict=True)
+        ]
+        out: Tensor = self.linear(torch.cat(merged, dim=1))
+        return out
+
+
+class TokenSplit(nn.Module):
+    """One image token becomes four: back from the 4x to the 2x latent."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, 4 * width)
+
+    def forward(self, tokens_BID: Tensor, grids: Sequence[Grid]) -> Tensor:
+        parts = self.linear(tokens_BID).split([grid.num_tokens for grid in grids], dim=1)
+        split = [
+            pack_latents(unpack_latents(part, grid, 2), 1) for part, grid in zip(parts, grids, strict=True)
+        ]
+        return torch.cat(split, dim=1)
+
+
+class StreamFusion(nn.Module):
+    """A long skip: early and late features side by side through a Linear, a different one for each stream."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear_text = nn.Linear(2 * width, width)
+        self.linear_image = nn.Linear(2 * width, width)
+
+    def forward(self, early_BLD: Tensor, late_BLD: Tensor, num_text_tokens: int) -> Tensor:
+        both = torch.cat([early_BLD, late_BLD], dim=-1)
+        text, image = both[:, :num_text_tokens], both[:, num_text_tokens:]
+        return torch.cat([self.linear_text(text), self.linear_image(image)], dim=1)

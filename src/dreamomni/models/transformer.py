@@ -19,9 +19,11 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dreamomni.models.layers import DiTBlock, ResidualConvBlock, rotary_tables
+from dreamomni.models.layers import DiTBlock, ResidualConvBlock, StreamFusion, TokenMerge, TokenSplit
 from dreamomni.models.modulation import modulate
-from dreamomni.models.packing import Grid, build_ids, pack_latents, unpack_latents
+from dreamomni.models.packing import Grid, pack_latents, unpack_latents
+from dreamomni.models.positions import Part, token_positions
+from dreamomni.models.reference_memory import ReferenceMemory
 
 Variant = Literal["v1", "v2", "v3"]
 ReferenceAttention = Literal["joint", "isolated"]
@@ -30,51 +32,6 @@ TIME_FREQUENCIES = 256
 TIME_SCALE = 1000.0
 DOWNSAMPLING = 2
 """Latent cells per token on each axis."""
-
-
-class TokenMerge(nn.Module):
-    """Four neighbouring image tokens become one: from the 2x to the 4x latent, in V1 and V2."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(4 * width, width)
-
-    def forward(self, tokens_BID: Tensor, grids: Sequence[Grid]) -> Tensor:
-        parts = tokens_BID.split([grid.num_tokens for grid in grids], dim=1)
-        merged = [
-            pack_latents(unpack_latents(part, grid, 1), 2) for part, grid in zip(parts, grids, strict=True)
-        ]
-        out: Tensor = self.linear(torch.cat(merged, dim=1))
-        return out
-
-
-class TokenSplit(nn.Module):
-    """One image token becomes four: back from the 4x to the 2x latent."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, 4 * width)
-
-    def forward(self, tokens_BID: Tensor, grids: Sequence[Grid]) -> Tensor:
-        parts = self.linear(tokens_BID).split([grid.num_tokens for grid in grids], dim=1)
-        split = [
-            pack_latents(unpack_latents(part, grid, 2), 1) for part, grid in zip(parts, grids, strict=True)
-        ]
-        return torch.cat(split, dim=1)
-
-
-class StreamFusion(nn.Module):
-    """A long skip: early and late features side by side through a Linear, a different one for each stream."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.linear_text = nn.Linear(2 * width, width)
-        self.linear_image = nn.Linear(2 * width, width)
-
-    def forward(self, early_BLD: Tensor, late_BLD: Tensor, num_text_tokens: int) -> Tensor:
-        both = torch.cat([early_BLD, late_BLD], dim=-1)
-        text, image = both[:, :num_text_tokens], both[:, num_text_tokens:]
-        return torch.cat([self.linear_text(text), self.linear_image(image)], dim=1)
 
 
 class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
@@ -229,6 +186,7 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         encoder_attention_mask: Tensor | None = None,
         image_latents: Sequence[Tensor] = (),
         return_dict: bool = True,
+        memory: ReferenceMemory | None = None,
     ) -> Transformer2DModelOutput | tuple[Tensor]:
         """Predict the velocity (noise - data).
 
@@ -240,6 +198,8 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             encoder_attention_mask: Boolean (B, T), False at padding; None when nothing is padded.
             image_latents: Clean normalised latents of the input images in order, each (B, C, Hi, Wi).
             return_dict: As in diffusers.
+            memory: Only where references are isolated: an empty one takes up what text and input images say
+                to the noise, and calls with the same conditions then compute the noise alone.
 
         Returns:
             The velocity, of the shape of ``hidden_states``.
@@ -255,23 +215,27 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
                     "pad the image"
                 )
         time_BD = self._embed_time(timestep, hidden_states.dtype)
-        zero_time_BD = self._embed_time(torch.zeros_like(timestep), hidden_states.dtype)
-
-        tokens, noise_grid, skip_a, skip_b = self._encode(hidden_states, time_BD)
-        image_tokens, grids = [tokens], [noise_grid]
-        for latents in image_latents:
-            tokens, grid, _, _ = self._encode(latents, zero_time_BD)
-            image_tokens.append(tokens)
-            grids.append(grid)
-        text_BTD = self.text_in(self.text_norm(encoder_hidden_states.to(hidden_states.dtype)))
-        x_BLD = torch.cat([text_BTD, *image_tokens], dim=1)
-
-        x_BLD = self._transform(
-            x_BLD, time_BD, zero_time_BD, grids, text_BTD.shape[1], encoder_attention_mask
-        )
-
-        start = text_BTD.shape[1]
-        noise_BND = x_BLD[:, start : start + noise_grid.num_tokens]
+        noise_BND, noise_grid, skip_a, skip_b = self._encode(hidden_states, time_BD)
+        if memory is None:
+            zero_BD = self._embed_time(torch.zeros_like(timestep), hidden_states.dtype)
+            text_BTW = encoder_hidden_states.to(hidden_states.dtype)
+            rest_BRD, grids = self._encode_rest(text_BTW, image_latents, zero_BD, noise_grid)
+            num_text = encoder_hidden_states.shape[1]
+            x_BLD = torch.cat([rest_BRD[:, :num_text], noise_BND, rest_BRD[:, num_text:]], dim=1)
+            isolated = self.config.reference_attention == "isolated"
+            time_BMD = torch.stack([time_BD, zero_BD], dim=1) if isolated else time_BD[:, None]
+            x_BLD = self._transform(x_BLD, time_BMD, grids, num_text, encoder_attention_mask)
+            noise_BND = x_BLD[:, num_text : num_text + noise_grid.num_tokens]
+        else:
+            if not memory.filled:
+                zero_BD = self._embed_time(torch.zeros_like(timestep), hidden_states.dtype)
+                told = (encoder_hidden_states, encoder_attention_mask, image_latents)
+                self._remember(memory, zero_BD, *told, noise_grid, hidden_states.dtype)
+            memory.check(encoder_hidden_states, image_latents)
+            grids, num_text = [noise_grid, *memory.grids], encoder_hidden_states.shape[1]
+            noise_BND = self._transform(
+                noise_BND, time_BD[:, None], grids, num_text, encoder_attention_mask, "noise", memory
+            )
         scale, shift = modulate(self.modulation_out, time_BD)[:, None].chunk(2, dim=-1)
         noise_BND = self.unpatchify(self.norm_out(noise_BND) * (1 + scale) + shift)
         features = self.upsample(unpack_latents(noise_BND, noise_grid, 1))
@@ -294,84 +258,108 @@ class DreamOmniTransformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         half = self.downsample(skip_b)
         return self.patchify(pack_latents(half, 1)), Grid(*half.shape[-2:]), skip_a, skip_b
 
+    def _encode_rest(
+        self, text_BTW: Tensor, images: Sequence[Tensor], zero_BD: Tensor, noise_grid: Grid
+    ) -> tuple[Tensor, list[Grid]]:
+        """The tokens of text and input images, and the grids of noise and images."""
+        tokens, grids = [self.text_in(self.text_norm(text_BTW))], [noise_grid]
+        for latents in images:
+            image_BID, grid, _, _ = self._encode(latents, zero_BD)
+            tokens.append(image_BID)
+            grids.append(grid)
+        return torch.cat(tokens, dim=1), grids
+
+    def _remember(
+        self,
+        memory: ReferenceMemory,
+        zero_BD: Tensor,
+        text_BTW: Tensor,
+        text_mask: Tensor | None,
+        images: Sequence[Tensor],
+        noise_grid: Grid,
+        dtype: torch.dtype,
+    ) -> None:
+        """Run text and input images alone: nothing else reaches them, where references are isolated."""
+        if self.config.reference_attention != "isolated":
+            raise ValueError("only isolated references can be remembered: joint ones see the noise")
+        rest_BRD, grids = self._encode_rest(
+            text_BTW.to(self.text_in.weight.dtype), images, zero_BD, noise_grid
+        )
+        memory.open(text_BTW, images, grids[1:])
+        self._transform(rest_BRD, zero_BD[:, None], grids, text_BTW.shape[1], text_mask, "rest", memory)
+        memory.close()
+
     def _transform(
         self,
         x_BLD: Tensor,
-        time_BD: Tensor,
-        zero_time_BD: Tensor,
+        time_BMD: Tensor,
         grids: list[Grid],
-        num_text_tokens: int,
+        num_text: int,
         text_mask: Tensor | None,
+        part: Part = "all",
+        memory: ReferenceMemory | None = None,
     ) -> Tensor:
-        isolated = self.config.reference_attention == "isolated"
-        time_BMD = torch.stack([time_BD, zero_time_BD], dim=1) if isolated else time_BD[:, None]
-        num_stages = self.config.num_stages
+        """Run the stages over the tokens of one part of the sequence."""
+        config: Any = self.config
         first_coarse, first_fine = (
-            (num_stages // 4, 3 * num_stages // 4) if self.token_merge is not None else (-1, -1)
+            (config.num_stages // 4, 3 * config.num_stages // 4) if self.token_merge is not None else (-1, -1)
         )
-        context = self._context(x_BLD, grids, num_text_tokens, text_mask, isolated)
+        own_text = 0 if part == "noise" else num_text
         fine_grids = grids
         early: list[Tensor] = []
+        context = self._context(x_BLD, grids, num_text, text_mask, part)
         for number, blocks in enumerate(self.stages):
             if (
                 number in (first_coarse, first_fine)
                 and self.token_merge is not None
                 and self.token_split is not None
             ):
-                text, image = x_BLD[:, :num_text_tokens], x_BLD[:, num_text_tokens:]
                 resample = self.token_merge if number == first_coarse else self.token_split
-                image = resample(image, grids)
+                own_grids = {"all": grids, "rest": grids[1:], "noise": grids[:1]}[part]
+                text, image = x_BLD[:, :own_text], x_BLD[:, own_text:]
+                x_BLD = torch.cat([text, resample(image, own_grids)], dim=1) if own_grids else text
                 grids = (
                     [Grid(g.height // 2, g.width // 2) for g in fine_grids]
                     if number == first_coarse
                     else fine_grids
                 )
-                x_BLD = torch.cat([text, image], dim=1)
-                context = self._context(x_BLD, grids, num_text_tokens, text_mask, isolated)
-            if self.fusions and number >= num_stages // 2:
-                x_BLD = self.fusions[number - num_stages // 2](early.pop(), x_BLD, num_text_tokens)
+                context = self._context(x_BLD, grids, num_text, text_mask, part)
+            if self.fusions and number >= config.num_stages // 2:
+                x_BLD = self.fusions[number - config.num_stages // 2](early.pop(), x_BLD, own_text)
             token_time, rotary, key_mask = context
             assert isinstance(blocks, nn.ModuleList)
             for block in blocks:
-                arguments = (
-                    x_BLD,
-                    time_BMD,
-                    token_time,
-                    rotary,
-                    key_mask,
-                    num_text_tokens,
-                    grids[0].num_tokens,
-                )
-                if torch.is_grad_enabled() and self.gradient_checkpointing:
+                arguments = (x_BLD, time_BMD, token_time, rotary, key_mask, own_text, grids[0].num_tokens)
+                if torch.is_grad_enabled() and self.gradient_checkpointing and memory is None:
                     x_BLD = self._gradient_checkpointing_func(block, *arguments)
                 else:
-                    x_BLD = block(*arguments)
-            if self.fusions and number < num_stages // 2:
+                    x_BLD = block(*arguments, memory)
+            if self.fusions and number < config.num_stages // 2:
                 early.append(x_BLD)
         return x_BLD
 
     def _context(
-        self, x_BLD: Tensor, grids: list[Grid], num_text_tokens: int, text_mask: Tensor | None, isolated: bool
+        self, x_BLD: Tensor, grids: list[Grid], num_text: int, text_mask: Tensor | None, part: Part
     ) -> tuple[Tensor | None, tuple[Tensor, Tensor], Tensor | None]:
         """What the blocks of one resolution share: each token's time, rotary tables, the key mask."""
         config: Any = self.config
-        device = x_BLD.device
-        ids = build_ids(
-            num_text_tokens,
-            grids[0],
-            grids[1:],
+        rotary = token_positions(
+            num_text,
+            tuple(grids),
             index_encoding=config.index_encoding,
             position_shift=config.position_shift,
-        ).to(device)
-        rotary = rotary_tables(ids, tuple(config.axes_dims_rope), config.rope_theta)
+            axes_dims=tuple(config.axes_dims_rope),
+            theta=config.rope_theta,
+            device=x_BLD.device,
+            part=part,
+        )
         token_time = None
-        if isolated:
-            token_time = torch.ones(x_BLD.shape[1], dtype=torch.long, device=device)
-            token_time[num_text_tokens : num_text_tokens + grids[0].num_tokens] = 0
+        if part == "all" and config.reference_attention == "isolated":
+            token_time = torch.ones(x_BLD.shape[1], dtype=torch.long, device=x_BLD.device)
+            token_time[num_text : num_text + grids[0].num_tokens] = 0
         key_mask = None
         if text_mask is not None:
-            image_mask = text_mask.new_ones(
-                x_BLD.shape[0], x_BLD.shape[1] - num_text_tokens, dtype=torch.bool
-            )
+            num_keys = sum(grid.num_tokens for grid in (grids[1:] if part == "rest" else grids))
+            image_mask = text_mask.new_ones(x_BLD.shape[0], num_keys, dtype=torch.bool)
             key_mask = torch.cat([text_mask.bool(), image_mask], dim=1)
         return token_time, rotary, key_mask
