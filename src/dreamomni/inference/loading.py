@@ -11,18 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
-
 from dreamomni import models
 from dreamomni.errors import ModelError, OutputError
-from dreamomni.models.folder import CARD_NAME, COMPONENTS, INDEX_NAME
+from dreamomni.models.folder import ADAPTER_FOLDERS, CARD_NAME, COMPONENTS, INDEX_NAME
+from dreamomni.models.hub import download_snapshot
 from dreamomni.models.transformer import DOWNSAMPLING
 from dreamomni.storage import sha256_file, write_json
 
@@ -124,8 +116,9 @@ def read_grid(folder: Path) -> int:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the weight files of a model folder in a fixed order."""
-    return sorted(path for component in COMPONENTS for path in (folder / component).glob("*.safetensors"))
+    """Return the weight files of a model folder, those of its LoRAs included, in a fixed order."""
+    folders = (*COMPONENTS, *ADAPTER_FOLDERS.values())
+    return sorted(path for name in folders for path in (folder / name).glob("*.safetensors"))
 
 
 def hash_model(folder: Path) -> str:
@@ -180,29 +173,9 @@ def _read_index(folder: Path) -> dict[str, Any] | None:
 
 def _download(name: str) -> Path:
     patterns = [f"{component}/*" for component in COMPONENTS]
-    try:
-        return Path(
-            snapshot_download(
-                name,
-                allow_patterns=[INDEX_NAME, CARD_NAME, "README.md", "LICENSE*", *patterns],
-                ignore_patterns=["*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.py"],
-            )
-        )
-    except GatedRepoError:
-        raise ModelError(
-            f"model {name!r} needs its terms accepted on the hub, and a login (hf auth login)"
-        ) from None
-    except RepositoryNotFoundError:
-        raise ModelError(
-            f"there is no model {name!r}: no such folder here, and no such repository on the hub"
-        ) from None
-    except HFValidationError:
-        raise ModelError(
-            f"there is no model {name!r}: no such folder here, and it is not a valid hub id"
-        ) from None
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, OSError):
-        packaged = ", ".join(packaged_models()) or "none in this installation"
-        raise ModelError(
-            f"there is no folder {name!r} here, and the model hub cannot be reached: check the network, "
-            f"or use a packaged model ({packaged})"
-        ) from None
+    packaged = ", ".join(packaged_models()) or "none in this installation"
+    return download_snapshot(
+        name,
+        [INDEX_NAME, CARD_NAME, "README.md", "LICENSE*", *patterns],
+        instead=f"use a packaged model ({packaged})",
+    )

@@ -32,6 +32,9 @@ COMPONENTS: Mapping[str, tuple[str, str]] = {
 }
 """Component -> (module, class), as `model_index.json` records them."""
 
+ADAPTER_FOLDERS: Mapping[str, str] = {"edit": "edit_lora", "generate": "gen_lora"}
+"""Name of a LoRA -> its folder, which a model may lack; the names of folders are those of DreamOmni2."""
+
 
 class ModelCard(StrictConfig):
     """What a trained model can do, and the options it works best with."""
@@ -45,6 +48,8 @@ class ModelCard(StrictConfig):
     """Largest area of one output in pixels; None means 256 times the training area."""
     max_images: int | None = Field(default=None, ge=0)
     """Most input images of one request; None means any number."""
+    controls: tuple[str, ...] | None = None
+    """Kinds of maps that the model learned to follow, for control; None means any."""
     world: str | None = None
     """Name of the data recipe whose world the model knows, if it knows only that."""
     licence: str = "unknown"
