@@ -10,6 +10,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.processing_utils import ProcessorMixin
 
 from dreamomni.errors import ModelError
+from dreamomni.models.components import LOADING_ERRORS, component_path
 from dreamomni.models.tokenizer import IMAGE_PAD, VIDEO_PAD
 
 IGNORED_LABEL = -100
@@ -45,6 +46,36 @@ class ImageOnlyQwenVLProcessor(Qwen2VLProcessor):
             image_processor=Qwen2VLImageProcessorPil.from_pretrained(str(source), **kept),
             tokenizer=AutoTokenizer.from_pretrained(str(source), **kept),
         )
+
+
+def load_processor(
+    source: str | Path, subfolder: str | None = None, *, image_token_id: int
+) -> ImageOnlyQwenVLProcessor:
+    """Load the processor of a model from a folder or a hub id.
+
+    Args:
+        source: A folder, or a hub id.
+        subfolder: Folder below `source`.
+        image_token_id: The token that stands for images in the model.
+
+    Raises:
+        ModelError: There is none, it is damaged, or it is that of another model.
+    """
+    where, folder = component_path(source, subfolder), Path(source) / (subfolder or "")
+    try:
+        if folder.is_dir():
+            processor = ImageOnlyQwenVLProcessor.from_pretrained(folder)
+        else:
+            processor = ImageOnlyQwenVLProcessor.from_pretrained(source, subfolder=subfolder)
+    except LOADING_ERRORS as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ModelError(f"{where} holds no processor of Qwen2-VL: {reason}") from error
+    if processor.image_token_id != image_token_id:
+        raise ModelError(
+            f"{where} does not fit its model: {IMAGE_PAD} is token {processor.image_token_id} there, but "
+            f"token {image_token_id} in the model"
+        )
+    return processor
 
 
 def image_patches(image_processor: Any, pixels_NHWC: Tensor) -> tuple[Tensor, Tensor]:

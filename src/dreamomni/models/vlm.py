@@ -16,9 +16,15 @@ from torch import Tensor, nn
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from dreamomni.errors import ModelError, RequestError
-from dreamomni.models.components import LOADING_ERRORS, component_path, load_component
-from dreamomni.models.processor import ImageOnlyQwenVLProcessor, PaddingSide, image_patches, pad_rows
+from dreamomni.errors import RequestError
+from dreamomni.models.components import load_component
+from dreamomni.models.processor import (
+    ImageOnlyQwenVLProcessor,
+    PaddingSide,
+    image_patches,
+    load_processor,
+    pad_rows,
+)
 from dreamomni.models.tokenizer import (
     END_OF_TEXT,
     END_OF_TURN,
@@ -75,21 +81,8 @@ class VLMEncoder:
         folder = Path(source) / (subfolder or "")
         beside = folder.parent / "processor"
         if folder.is_dir() and not (folder / "tokenizer_config.json").is_file() and beside.is_dir():
-            folder = beside
-        where = str(folder) if folder.is_dir() else component_path(source, subfolder)
-        try:
-            if folder.is_dir():
-                processor = ImageOnlyQwenVLProcessor.from_pretrained(folder)
-            else:
-                processor = ImageOnlyQwenVLProcessor.from_pretrained(source, subfolder=subfolder)
-        except LOADING_ERRORS as error:
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise ModelError(f"{where} holds no processor of Qwen2-VL: {reason}") from error
-        if processor.image_token_id != model.config.image_token_id:
-            raise ModelError(
-                f"{where} does not fit its model: {IMAGE_PAD} is token {processor.image_token_id} there, but "
-                f"token {model.config.image_token_id} in the model"
-            )
+            return cls(model, load_processor(beside, image_token_id=model.config.image_token_id))
+        processor = load_processor(source, subfolder, image_token_id=model.config.image_token_id)
         return cls(model, processor)
 
     def save_pretrained(self, folder: str | Path) -> None:
