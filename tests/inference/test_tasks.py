@@ -365,3 +365,11 @@ def test_a_task_that_the_card_lacks_is_refused_with_those_it_has() -> None:
             RequestError, match=f"'edits' did not learn {task}; it learned edit, text_to_image"
         ):
             make_plan(request(task), card, 16)
+
+
+def test_a_map_that_the_card_lacks_is_refused_with_those_it_has() -> None:
+    card = ModelCard(name="lines", tasks=("control",), base_size=32, controls=("canny",))
+    assert make_plan(request("control"), card, 16).task == "control"
+    for control in ("depth", "pose", "scribble", "segmentation"):
+        with pytest.raises(RequestError, match=f"'lines' did not learn to follow a {control} map; .* canny"):
+            make_plan(request("control", control=control), card, 16)

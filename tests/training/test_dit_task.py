@@ -82,6 +82,7 @@ def test_every_task_trains_and_is_exported(parts: Path, tmp_path: Path, cache: o
     card = json.loads((tmp_path / "export" / "card.json").read_text())
     assert tuple(card["tasks"]) == TASKS
     assert (card["max_images"], card["base_size"], card["image_guidance_scale"]) == (2, 72, 1.5)
+    assert 0 < len(set(card["controls"]) & {"canny", "depth", "segmentation"}) == len(card["controls"])
     weights = load_file(tmp_path / "export" / "transformer" / "diffusion_pytorch_model.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.bfloat16}
 

@@ -15,7 +15,7 @@ from dreamomni.inference.structure import Kept, fingerprint, result_size, unders
 from dreamomni.models.folder import ModelCard
 from dreamomni.tasks.geometry import Size, check_size
 from dreamomni.tasks.images import load_image
-from dreamomni.tasks.request import OutpaintRequest, Request, SubjectRequest
+from dreamomni.tasks.request import ControlRequest, OutpaintRequest, Request, SubjectRequest
 
 _FAMILIAR_AREA = 4
 """Up to this many times the training area, a model is taken to be at home."""
@@ -62,11 +62,16 @@ def check_request(request: Request, card: ModelCard) -> None:
     """Refuse what a model did not learn. It takes the card alone, so it can come before the weights.
 
     Raises:
-        RequestError: The model does not know the task, or does not take so many images.
+        RequestError: The model does not know the task or the kind of map, or does not take so many images.
     """
     if request.task not in card.tasks:
         raise RequestError(
             f"model {card.name!r} did not learn {request.task}; it learned {', '.join(card.tasks)}"
+        )
+    if isinstance(request, ControlRequest) and request.control not in (card.controls or (request.control,)):
+        raise RequestError(
+            f"model {card.name!r} did not learn to follow a {request.control} map; it learned "
+            f"{', '.join(card.controls or ())}"
         )
     if card.max_images is not None and len(request.images) > card.max_images:
         raise RequestError(

@@ -21,6 +21,7 @@ def make_card(config: DitTaskConfig, training: TrainingConfig, mixture: Mixture)
         name=config.card_name,
         tasks=mixture.tasks,
         base_size=mixture.base_size,
+        controls=mixture.controls,
         world=mixture.world,
         licence="Apache-2.0",
         num_inference_steps=config.sample_steps,

@@ -14,6 +14,7 @@ from dreamomni.data.feeds import DataPart, open_sample_set
 from dreamomni.data.sample_set import SampleSet
 from dreamomni.errors import ConfigError, DataError
 from dreamomni.seeding import derive_seed
+from dreamomni.tasks.conditioning import MAP_WORDS
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import TrainingSample
 
@@ -74,6 +75,12 @@ class Mixture:
     def max_images(self) -> int:
         """Most input images of a sample."""
         return max(contents.max_images for contents in self._contents)
+
+    @property
+    def controls(self) -> tuple[str, ...] | None:
+        """The kinds of maps that the data follows; None where it has none, or does not say which."""
+        kinds = {kind for contents in self._contents for kind in contents.kinds.get("control", ())}
+        return tuple(sorted(kinds)) if kinds and kinds <= set(MAP_WORDS) else None
 
     @property
     def base_size(self) -> int:
