@@ -8,7 +8,9 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,6 +21,8 @@ from dreamomni.errors import CheckpointError, ConfigError
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.runtime import cpu_generator
 from dreamomni.training.config import TrainRecipe
+from dreamomni.training.dit_batch import check_shapes
+from dreamomni.training.rows import Feed
 from dreamomni.training.run import build_task
 from dreamomni.training.task import Part
 
@@ -299,3 +303,20 @@ def test_a_frozen_encoder_keeps_its_weights_and_its_scale(parts: Path, tmp_path:
 def test_a_recipe_without_a_task_of_that_data_says_so(parts: Path) -> None:
     with pytest.raises(ConfigError, match="no recipe at 'nowhere'"):
         build_task(tiny_dit(parts, data="nowhere"))
+
+
+def test_a_rare_shape_waits_instead_of_being_refused(caplog: pytest.LogCaptureFixture) -> None:
+    class Sizes:
+        """One sample in forty is wide."""
+
+        def __len__(self) -> int:
+            return 400
+
+        def keys(self, indices: np.ndarray) -> list[tuple[int, ...]]:
+            return [(64, 16) if index % 40 == 0 else (32, 32) for index in indices.tolist()]
+
+    with caplog.at_level("INFO"):
+        check_shapes([cast(Feed, Sizes())], 16)
+    assert "1 of 2 shapes have fewer samples than a batch of 16: of 64x16 there are 10 of 400" in caplog.text
+    with pytest.raises(ConfigError, match="give more samples, lower batch_size"):
+        check_shapes([cast(Feed, Sizes())], 399)

@@ -4,6 +4,7 @@ A batch is a pure function of the step. Decisions are made for the whole batch o
 that they do not depend on how many processes share it.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +23,12 @@ from dreamomni.training.frozen import batch_inputs, num_image_tokens, pad_featur
 from dreamomni.training.rows import Feed, Row, sizes_of
 from dreamomni.training.task import WHOLE, Part
 
+log = logging.getLogger(__name__)
+
 _COUNTED = 200_000
 """Up to so many samples, the rows of every shape are counted before the first step."""
+_RARE_SHARE = 0.05
+"""Of the samples may have shapes that fill no batch within an epoch."""
 
 
 class KnownText(NamedTuple):
@@ -184,13 +189,13 @@ class BatchMaker:
 
 
 def check_shapes(feeds: Sequence[Feed], batch_size: int) -> None:
-    """Refuse data in which a batch of some shape would hold one sample twice.
+    """Refuse data of which much has shapes that an epoch cannot fill a batch of.
 
-    Counted only where there are few enough samples to count. In a larger set nobody refuses a rare shape: it
-    just waits long until it fills a batch.
+    A batch of such a shape holds one sample twice. A rare shape does no harm: it waits until it fills one.
+    Counted only where there are few enough samples to count.
 
     Raises:
-        ConfigError: A shape has fewer samples than a batch, or there are no samples.
+        ConfigError: More than a few per cent of the samples have such shapes, or there are too few samples.
     """
     total = sum(len(feed) for feed in feeds)
     if total < batch_size:
@@ -204,12 +209,16 @@ def check_shapes(feeds: Sequence[Feed], batch_size: int) -> None:
         for key in feed.keys(np.arange(len(feed))):
             counts[key] = counts.get(key, 0) + 1
     few = {key: count for key, count in counts.items() if count < batch_size}
-    if few:
-        key = min(few, key=lambda one: few[one])
-        target, *images = sizes_of(key)
-        given = f" with input images of {', '.join(map(str, images))}" if images else ""
-        raise ConfigError(
-            f"{len(few)} of {len(counts)} shapes have fewer samples than a batch of {batch_size}: of "
-            f"{target}{given} there are {few[key]} of {total}; give more samples, lower batch_size, or take "
-            "rare sizes and numbers of images out of the data"
-        )
+    if not few:
+        return
+    key = min(few, key=lambda one: few[one])
+    target, *images = sizes_of(key)
+    given = f" with input images of {', '.join(map(str, images))}" if images else ""
+    finding = (
+        f"{len(few)} of {len(counts)} shapes have fewer samples than a batch of {batch_size}: "
+        f"of {target}{given} there are {few[key]} of {total}"
+    )
+    remedy = "give more samples, lower batch_size, or take rare sizes and numbers of images out of the data"
+    if sum(few.values()) > _RARE_SHARE * total:
+        raise ConfigError(f"{finding}; {remedy}")
+    log.info("%s; they wait for the next epoch to fill one", finding)
