@@ -91,6 +91,8 @@ def plan_edit(operation: str, world: World, split: Split, background: str, draws
     say_added = draws.chance(_SAY_ADDED_COLOUR)
     say_anchor = draws.chance(_SAY_REMOVED_COLOUR)
     predicate, location = _draw_where(operation, others, draws)
+    if added is not None and not say_added:
+        added = world.usual(added, background)
     return EditPlan(
         operation=operation,
         others=tuple(others),

@@ -16,14 +16,22 @@ from dreamomni.data.collage.families.drag import DragFamily
 from dreamomni.data.collage.families.edit import EditFamily
 from dreamomni.data.collage.families.family import Context, Draft, Family, Rejected, Slot
 from dreamomni.data.collage.families.inpaint import InpaintFamily
+from dreamomni.data.collage.families.multi_reference import MultiReferenceFamily
 from dreamomni.data.collage.families.perception import PerceptionFamily
+from dreamomni.data.collage.families.reference_subjects import ReferenceSubjectFamily
 from dreamomni.data.collage.families.subject import SubjectFamily, source_sizes
 from dreamomni.data.collage.families.text_to_image import TextToImageFamily
 from dreamomni.data.collage.feasibility import check_feasible
 from dreamomni.data.collage.fonts import FONTS, font_licence
 from dreamomni.data.collage.labels import read_relations
 from dreamomni.data.collage.maps import Annotator, check_annotators
-from dreamomni.data.collage.recipe import TEXT_TO_IMAGE_KINDS, CollageRecipe
+from dreamomni.data.collage.multi_reference_plans import reference_sizes, subject_reference_sizes
+from dreamomni.data.collage.recipe import (
+    REFERENCE_EDIT_KINDS,
+    REFERENCE_SUBJECT_KINDS,
+    TEXT_TO_IMAGE_KINDS,
+    CollageRecipe,
+)
 from dreamomni.data.collage.render import Renderer
 from dreamomni.data.collage.scene import BackgroundLook, BlendLook
 from dreamomni.data.collage.staging import draw_backdrop
@@ -42,6 +50,8 @@ FAMILIES: tuple[Family, ...] = (
     SubjectFamily(),
     PerceptionFamily(),
     CombinedFamily(),
+    MultiReferenceFamily(),
+    ReferenceSubjectFamily(),
 )
 _FAMILY_OF = {kind: family for family in FAMILIES for kind in family.kinds}
 KINDS: tuple[str, ...] = tuple(_FAMILY_OF)
@@ -141,7 +151,7 @@ class CollageEngine:
         """Every background colour, with its sRGB value."""
         return self._world.backgrounds
 
-    def sample(self, seed: int, index: int, kind: str | None = None) -> TrainingSample:
+    def sample(self, seed: int, index: int, kind: str | None = None, variant: str = "") -> TrainingSample:
         """Make one sample.
 
         Args:
@@ -149,6 +159,9 @@ class CollageEngine:
             index: Number of the sample.
             kind: One of the kinds, to force it; by default the recipe's mixture decides. A forced kind gives
                 what the mixture would have given for this index had it drawn that kind.
+            variant: For kinds with references, another sample of the same words: "swapped" has two references
+                exchanged (`details.reference.swap` says which), "=VALUE" has a target that took another value
+                than that of the reference.
 
         Raises:
             ConfigError: There is no such kind.
@@ -165,7 +178,7 @@ class CollageEngine:
         blend = draw_blend(self.recipe.blending, Draws(*path, "blend")) if self._blends else BlendLook()
         reasons: dict[str, int] = {}
         for attempt in range(_ATTEMPTS):
-            slot = Slot(kind, size, background, path, attempt, blend)
+            slot = Slot(kind, size, background, path, attempt, blend, variant)
             try:
                 draft = _FAMILY_OF[kind].draw(self._context, slot)
             except UnclearError as error:
@@ -189,6 +202,10 @@ class CollageEngine:
         size = Draws(*path, "canvas").pick(self.recipe.size)
         if kind in TEXT_TO_IMAGE_KINDS:
             return SampleShape(kind, size, ())
+        if kind in REFERENCE_EDIT_KINDS:
+            return SampleShape(kind, size, (size, *reference_sizes(self.recipe, path, size)))
+        if kind in REFERENCE_SUBJECT_KINDS:
+            return SampleShape(kind, size, subject_reference_sizes(self.recipe, path, size))
         if kind != "subject":
             return SampleShape(kind, size, (size,))
         return SampleShape(kind, size, source_sizes(self.recipe, path, size))
@@ -206,6 +223,7 @@ class CollageEngine:
             yield sample.instruction
             if sample.caption != sample.instruction:
                 yield sample.caption
+            yield from sample.details.get("standard", {}).values()
 
     def _path(self, seed: int, index: int) -> tuple[int, str, int]:
         # The splits must not be near copies of each other under one seed.

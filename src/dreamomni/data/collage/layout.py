@@ -65,7 +65,13 @@ def lies_in(box: Box, location: str, canvas: Size, margin: float = 0.0) -> bool:
 
 
 def place_free(
-    sides: Sequence[Size], canvas: Size, draws: Draws, spacing: Spacing, taken: Sequence[Box] = ()
+    sides: Sequence[Size],
+    canvas: Size,
+    draws: Draws,
+    spacing: Spacing,
+    taken: Sequence[Box] = (),
+    *,
+    in_order: bool = False,
 ) -> list[Box] | None:
     """Place boxes anywhere on the canvas.
 
@@ -75,12 +81,13 @@ def place_free(
         draws: Stream of the layout.
         spacing: How close boxes may come.
         taken: Boxes that are already there.
+        in_order: In the cells of a grid, whether they fill it from the upper left on.
 
     Returns:
         One box for each of `sides`, or None when no room was found.
     """
     if spacing.jitter is not None:
-        return place_in_slots(sides, canvas, draws, spacing.allows, spacing.jitter, taken)
+        return place_in_slots(sides, canvas, draws, spacing.allows, spacing.jitter, taken, in_order=in_order)
     placed: list[Box] = []
     for side in sides:
         room_x, room_y = canvas.width - side.width, canvas.height - side.height

@@ -95,6 +95,8 @@ def plan_multi_edit(world: World, split: Split, background: str, draws: Draws) -
             if after is None:
                 return None
         say_old, say_new = draws.chance(_SAY_REMOVED_COLOUR), draws.chance(_SAY_ADDED_COLOUR)
+        if after is not None and operation != "recolour" and not say_new:
+            after = world.usual(after, background)
         steps.append(EditStep(operation, before, after, say_old, say_new or operation == "recolour"))
     return MultiEditPlan(tuple(steps), tuple(staying))
 

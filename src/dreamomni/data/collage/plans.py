@@ -137,10 +137,15 @@ class _Choice:
             name, self.background, self.draws, kind=self.kind, unlike=unlike, named=named
         )
 
+    def group(self, thing: Thing, count: int = 1, *, say_colour: bool) -> Group:
+        """Equal things; where their colour is not said, it may be the usual one."""
+        usual = thing if say_colour else self.world.usual(thing, self.background)
+        return Group(usual, count, say_colour)
+
 
 def _plan_single(choice: _Choice) -> TextToImagePlan | None:
     thing = choice.thing(choice.name())
-    return None if thing is None else TextToImagePlan("single", (Group(thing, say_colour=False),))
+    return None if thing is None else TextToImagePlan("single", (choice.group(thing, say_colour=False),))
 
 
 def _plan_colors(choice: _Choice) -> TextToImagePlan | None:
@@ -160,7 +165,7 @@ def _plan_colors(choice: _Choice) -> TextToImagePlan | None:
 def _plan_two(choice: _Choice) -> TextToImagePlan | None:
     pair = choice.pair()
     things = [choice.thing(name) for name in pair or ()]
-    groups = tuple(Group(thing, say_colour=False) for thing in things if thing)
+    groups = tuple(choice.group(thing, say_colour=False) for thing in things if thing)
     return TextToImagePlan("two", groups) if len(groups) == 2 else None
 
 
@@ -187,7 +192,9 @@ def _plan_counting(choice: _Choice) -> TextToImagePlan | None:
         count = choice.draws.weighted(weights)
         thing = choice.thing(choice.name(count))
     say_colour = choice.draws.chance(0.45)
-    return None if thing is None else TextToImagePlan("counting", (Group(thing, count, say_colour),))
+    if thing is None:
+        return None
+    return TextToImagePlan("counting", (choice.group(thing, count, say_colour=say_colour),))
 
 
 def _plan_position(choice: _Choice) -> TextToImagePlan | None:
@@ -198,7 +205,11 @@ def _plan_position(choice: _Choice) -> TextToImagePlan | None:
         {(True, True): 0.62, (False, False): 0.26, (True, False): 0.06, (False, True): 0.06}
     )
     things = [choice.thing(name) for name in choice.pair(counts) or ()]
-    groups = tuple(Group(t, count, said) for t, count, said in zip(things, counts, say, strict=False) if t)
+    groups = tuple(
+        choice.group(thing, count, say_colour=said)
+        for thing, count, said in zip(things, counts, say, strict=False)
+        if thing
+    )
     return TextToImagePlan("position", groups, predicate) if len(groups) == 2 else None
 
 

@@ -3,14 +3,24 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from dreamomni.config import StrictConfig
 from dreamomni.data.collage.options.blending import BlendingOptions
 from dreamomni.data.collage.options.combined import CombinedOptions
 from dreamomni.data.collage.options.drag import DragOptions
 from dreamomni.data.collage.options.edit import EditOptions
+from dreamomni.data.collage.options.habits import HabitOptions
 from dreamomni.data.collage.options.inpaint import InpaintOptions
+from dreamomni.data.collage.options.multi_reference import MultiReferenceOptions
 from dreamomni.data.collage.options.perception import PerceptionOptions
 from dreamomni.data.collage.options.reference import ReferenceOptions
 from dreamomni.data.collage.options.text_to_image import TextToImageOptions
@@ -38,7 +48,27 @@ DragKind = Literal["drag_move", "drag_scale", "drag_rotate"]
 ReferenceKind = Literal["canny", "depth", "segmentation", "subject"]
 PerceptionKind = Literal["segment", "detect"]
 CombinedKind = Literal["combined"]
-Kind = TextToImageKind | EditKind | InpaintKind | DragKind | ReferenceKind | PerceptionKind | CombinedKind
+ReferenceEditKind = Literal[
+    "reference_add",
+    "reference_replace",
+    "reference_colour",
+    "reference_pattern",
+    "reference_background",
+    "reference_style",
+    "reference_font",
+]
+ReferenceSubjectKind = Literal["subject_scene", "subject_colour"]
+Kind = (
+    TextToImageKind
+    | EditKind
+    | InpaintKind
+    | DragKind
+    | ReferenceKind
+    | PerceptionKind
+    | CombinedKind
+    | ReferenceEditKind
+    | ReferenceSubjectKind
+)
 
 TEXT_TO_IMAGE_KINDS: tuple[str, ...] = get_args(TextToImageKind)
 EDIT_KINDS: tuple[str, ...] = get_args(EditKind)
@@ -47,14 +77,17 @@ DRAG_KINDS: tuple[str, ...] = get_args(DragKind)
 REFERENCE_KINDS: tuple[str, ...] = get_args(ReferenceKind)
 PERCEPTION_KINDS: tuple[str, ...] = get_args(PerceptionKind)
 COMBINED_KINDS: tuple[str, ...] = get_args(CombinedKind)
+REFERENCE_EDIT_KINDS: tuple[str, ...] = get_args(ReferenceEditKind)
+REFERENCE_SUBJECT_KINDS: tuple[str, ...] = get_args(ReferenceSubjectKind)
+MULTI_REFERENCE_KINDS: tuple[str, ...] = (*REFERENCE_EDIT_KINDS, *REFERENCE_SUBJECT_KINDS)
 
 TASK_OF_KIND: Mapping[str, str] = {
     **dict.fromkeys(TEXT_TO_IMAGE_KINDS, "text_to_image"),
-    **dict.fromkeys((*EDIT_KINDS, *COMBINED_KINDS), "edit"),
+    **dict.fromkeys((*EDIT_KINDS, *COMBINED_KINDS, *REFERENCE_EDIT_KINDS), "edit"),
     **{kind: kind for kind in (*INPAINT_KINDS, *PERCEPTION_KINDS)},
     **dict.fromkeys(DRAG_KINDS, "drag"),
     **dict.fromkeys(("canny", "depth", "segmentation"), "control"),
-    "subject": "subject",
+    **dict.fromkeys(("subject", *REFERENCE_SUBJECT_KINDS), "subject"),
 }
 """What a user would ask for to get a sample of a kind; the names are those of `tasks.request`."""
 BackgroundStyle = Literal["plain", "gradient", "stripes", "dots", "noise", "photo"]
@@ -138,6 +171,7 @@ class CollageRecipe(StrictConfig):
         say_background: How often a caption names the background.
         held_out: The combinations kept for evaluation.
         blending: How things are blended into the background.
+        habits: How things look where the words do not say.
         text_to_image: Options of that family.
         edit: Options of that family.
         inpaint: Options of that family.
@@ -145,6 +179,7 @@ class CollageRecipe(StrictConfig):
         reference: Options of that family.
         perception: Options of that family.
         combined: Options of that family.
+        multi_reference: Options of edits and pictures after several references.
     """
 
     version: int = RECIPE_VERSION
@@ -191,6 +226,18 @@ class CollageRecipe(StrictConfig):
     reference: ReferenceOptions = ReferenceOptions()
     perception: PerceptionOptions = PerceptionOptions()
     combined: CombinedOptions = CombinedOptions()
+    multi_reference: MultiReferenceOptions = MultiReferenceOptions()
+    habits: HabitOptions = HabitOptions()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Options that came later are written where they are used: old recipes keep their hash."""
+        tree: dict[str, Any] = write(self)
+        if self.multi_reference == MultiReferenceOptions():
+            tree.pop("multi_reference", None)
+        if self.habits == HabitOptions():
+            tree.pop("habits", None)
+        return tree
 
     @model_validator(mode="before")
     @classmethod

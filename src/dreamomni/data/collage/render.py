@@ -16,7 +16,9 @@ from dreamomni.data.collage.assets import AssetSource
 from dreamomni.data.collage.backgrounds import paint_background
 from dreamomni.data.collage.blending import Gain, finish, gain_of, shadow
 from dreamomni.data.collage.clarity import Clarity
+from dreamomni.data.collage.finishes import finished
 from dreamomni.data.collage.fonts import render_text
+from dreamomni.data.collage.palette import RGB
 from dreamomni.data.collage.scene import BlendLook, Look, Placed, Scene
 from dreamomni.data.collage.shapes import render_shape, shape_fit
 from dreamomni.data.collage.sprite import Sprite, SpriteCache
@@ -229,12 +231,17 @@ class Renderer:
         return self._pack.measure(look.asset or look.name, look.size, angle=look.angle, flip=look.flip)
 
     def _draw(self, look: Look) -> npt.NDArray[np.uint8]:
+        if look.finish:
+            return finished(look.finish, lambda rgb: self._plain(look, rgb), look.rgb, look.size)
+        return self._plain(look, look.rgb)
+
+    def _plain(self, look: Look, rgb: RGB) -> npt.NDArray[np.uint8]:
         if look.kind == "shape":
-            return render_shape(look.name, look.rgb, look.size, look.angle)
+            return render_shape(look.name, rgb, look.size, look.angle)
         if look.kind == "text":
-            return render_text(look.name, look.font, look.rgb, look.size, self._pack)
+            return render_text(look.name, look.font, rgb, look.size, self._pack)
         return self._pack.render(
-            look.asset or look.name, look.rgb, look.size, angle=look.angle, flip=look.flip, premultiplied=True
+            look.asset or look.name, rgb, look.size, angle=look.angle, flip=look.flip, premultiplied=True
         )
 
 

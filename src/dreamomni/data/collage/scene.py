@@ -42,6 +42,7 @@ class Look:
         flip: Mirrored left to right.
         font: Font of text, else empty.
         asset: Asset of a library that is drawn, `<library>:<id>`; empty for what needs none.
+        finish: Pattern or style that it is drawn in (see `finishes`); empty for its own.
     """
 
     kind: ThingKind
@@ -52,10 +53,13 @@ class Look:
     flip: bool = False
     font: str = ""
     asset: str = ""
+    finish: str = ""
 
     def sized(self, size: int) -> "Look":
         """The same in another size (`dataclasses.replace` takes twice as long)."""
-        return Look(self.kind, self.name, self.rgb, size, self.angle, self.flip, self.font, self.asset)
+        return Look(
+            self.kind, self.name, self.rgb, size, self.angle, self.flip, self.font, self.asset, self.finish
+        )
 
 
 @dataclass(frozen=True, slots=True)

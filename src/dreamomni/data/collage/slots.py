@@ -24,6 +24,8 @@ def place_in_slots(
     allows: Allows,
     jitter: float,
     taken: Sequence[Box] = (),
+    *,
+    in_order: bool = False,
 ) -> list[Box] | None:
     """Place boxes in the cells of the coarsest grid that has room for all.
 
@@ -34,11 +36,13 @@ def place_in_slots(
         allows: How close boxes may come.
         jitter: Largest distance from the middle of a cell, as a fraction of the shorter side.
         taken: Boxes that are already there.
+        in_order: Whether the boxes fill the cells side by side, row by row; else in any order.
 
     Returns:
         One box for each of `sides`, or None when no room was found.
     """
-    cells = draws.shuffled(_grid(len(sides) + len(taken), draws))
+    count = len(sides) + len(taken)
+    cells = _in_reading_order(count) if in_order else draws.shuffled(_grid(count, draws))
     placed: list[Box] = []
     for side in sides:
         while cells:
@@ -143,6 +147,15 @@ def _grid(count: int, draws: Draws) -> list[tuple[float, float]]:
     else:
         columns = rows = _THIRDS
     return [(x, y) for x in columns for y in rows]
+
+
+def _in_reading_order(count: int) -> list[tuple[float, float]]:
+    """Middles of the cells, the first to be filled last in the list."""
+    if count <= 1:
+        return [(_MIDDLE, _MIDDLE)]
+    columns = (_LOW, _HIGH) if count <= 4 else _THIRDS
+    rows = (_MIDDLE,) if count == 2 else columns
+    return [(x, y) for y in reversed(rows) for x in reversed(columns)]
 
 
 def _around(cell: tuple[float, float], side: Size, canvas: Size, draws: Draws, jitter: float) -> Box | None:

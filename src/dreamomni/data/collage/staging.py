@@ -70,7 +70,8 @@ def stage_text_to_image(
     elif plan.form == "placed":
         boxes = _place_named(plan, sides, size, layout, spacing)
     elif plan.predicate is None:
-        boxes = place_free(sides, size, layout, spacing)
+        in_order = world.recipe.habits.reading_order
+        boxes = place_free(sides, size, layout, spacing, in_order=in_order)
     else:
         num = plan.groups[0].count
         related = place_related(sides[:num], plan.predicate, sides[num:], size, layout, spacing)
@@ -256,7 +257,7 @@ def draw_look(thing: Thing, total: int, world: World, canvas: Size, looks: Draws
         rgb,
         side,
         round(angle, 1) if limit else 0.0,
-        flip and thing.kind == "sticker" and thing.name not in NEVER_MIRRORED,
+        flip and world.recipe.habits.mirror and thing.kind == "sticker" and thing.name not in NEVER_MIRRORED,
         asset=thing.asset,
     )
 

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dreamomni.data.collage.assets.asset import THING_KINDS, AssetInfo, AssetSource, Crop
@@ -80,6 +80,7 @@ class World:
         self.fonts = (*FONTS, *(asset.id for asset in assets if asset.kind == "font"))
         self.clarity = Clarity(recipe, source)
         self.names = self._usable_names()
+        self._check_habits()
         self.company = Company(recipe.held_out, self.names, recipe.max_count, self.is_out)
         if "photo" in styles and not self.photos:
             raise ConfigError(
@@ -246,6 +247,34 @@ class World:
             return None
         choice = draws.pick(options) if len(options) > 1 else options[0]
         return Thing(name, colour, kind, choice.asset)
+
+    def usual(self, thing: Thing, background: str) -> Thing:
+        """The thing in the colour that it has where words do not say one, if it can be seen in that."""
+        colour = self.recipe.habits.usual_colours.get(thing.name)
+        if thing.kind != "sticker" or colour is None:
+            return thing
+        fits = any(
+            choice.asset == thing.asset and choice.recolourable and colour in colours
+            for choice, colours in self._options(thing.name, background)
+        )
+        return replace(thing, colour=colour) if fits else thing
+
+    def _check_habits(self) -> None:
+        for name, colour in self.recipe.habits.usual_colours.items():
+            if name not in self.names or colour not in self.colours:
+                what = f"the thing {name!r}" if name not in self.names else f"the colour {colour!r}"
+                raise ConfigError(
+                    f"habits.usual_colours has {name}: {colour}, but the recipe draws not {what}"
+                )
+            if self.is_out(colour_combination(name, colour)):
+                raise ConfigError(
+                    f"habits.usual_colours has {name}: {colour}, which is kept for evaluation: say another"
+                )
+
+    def is_recolourable(self, thing: Thing) -> bool:
+        """Whether what shows this thing can be painted in any colour."""
+        choices = self._choices.get(thing.name, _SHAPE)
+        return any(choice.recolourable for choice in choices if choice.asset == thing.asset)
 
     def rgb_of(self, thing: Thing) -> RGB:
         """The sRGB value of a thing's main colour: the named one, or the measured one of an asset."""

@@ -15,6 +15,15 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "Instruction editing": ("add", "remove", "replace", "multi_edit"),
     "Drag editing": ("drag_move", "drag_scale", "drag_rotate"),
     "Reference image generation": ("canny", "depth", "segmentation", "subject"),
+    "Editing after references: things": ("reference_add", "reference_replace"),
+    "Editing after references: what things are like": (
+        "reference_colour",
+        "reference_pattern",
+        "reference_style",
+        "reference_background",
+        "reference_font",
+    ),
+    "Generation after references": ("subject_scene", "subject_colour"),
     "Segmentation, detection, and several tasks at once": ("segment", "detect", "combined"),
 }
 """Kinds by the row that shows them."""

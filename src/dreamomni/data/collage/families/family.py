@@ -40,6 +40,8 @@ class Slot:
         path: Root of the streams: seed, name, index.
         attempt: Number of the attempt, from 0. Streams of plan and layout change with it, words do not.
         blend: How things meet the background.
+        variant: How the sample differs from the usual one of its place: not at all, "swapped" (two references
+            change places), or "=VALUE" (another value than that of the reference is taken).
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Slot:
     path: tuple[int, str, int]
     attempt: int
     blend: BlendLook = field(default_factory=BlendLook)
+    variant: str = ""
 
     def scene(self, placed: Iterable[Placed]) -> Scene:
         """A scene with this canvas, background and blending."""

@@ -8,6 +8,7 @@ from dreamomni.data.collage.recipe import (
     DRAG_KINDS,
     EDIT_KINDS,
     INPAINT_KINDS,
+    MULTI_REFERENCE_KINDS,
     PERCEPTION_KINDS,
     REFERENCE_KINDS,
     CollageRecipe,
@@ -20,9 +21,11 @@ from dreamomni.data.collage.words.drag import drag_templates
 from dreamomni.data.collage.words.instructions import instruction_templates
 from dreamomni.data.collage.words.lexicon import counted, definite, indefinite
 from dreamomni.data.collage.words.multi_edits import multi_edit_templates
+from dreamomni.data.collage.words.multi_reference import multi_reference_templates
 from dreamomni.data.collage.words.perception import perception_templates
 from dreamomni.data.collage.words.phrasing import as_sentence
 from dreamomni.data.collage.words.references import reference_templates
+from dreamomni.data.collage.words.standard import standard_templates
 from dreamomni.data.collage.words.subject import subject_templates
 from dreamomni.data.collage.words.written import MORE_WORDS, PHRASES, WRITTEN_WORDS
 from dreamomni.data.collage.words.written_captions import written_templates
@@ -50,6 +53,9 @@ def coverage(recipe: CollageRecipe, world: World) -> Iterator[str]:
         templates += [*control_templates(), *subject_templates()]
     if kinds & {*DRAG_KINDS, *COMBINED_KINDS}:
         templates += [*drag_templates(), *combined_templates()]
+    if kinds & set(MULTI_REFERENCE_KINDS):
+        templates += [*reference_templates(), *instruction_templates()]
+        templates += [*multi_reference_templates(), *standard_templates()]
     if recipe.edit.equal_twins or recipe.edit.say_where:
         templates += reference_templates()
     if "text" in kinds:
