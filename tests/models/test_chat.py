@@ -26,6 +26,7 @@ def picture(width: int = 56, height: int = 28, seed: int = 0) -> Image.Image:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vlm")
+    torch.manual_seed(0)
     write_tiny_qwen(folder)
     return folder
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +127,13 @@ def hash_model(folder: Path) -> str:
     Hashes of large files are remembered in the user's cache folder and hold as long as path, size and time
     stay.
     """
+    return hash_files(folder, weight_files(folder))
+
+
+def hash_files(folder: Path, files: Iterable[Path]) -> str:
+    """Return one sha256 (hex) over the names, below `folder`, and bytes of files; see `hash_model`."""
     digest = hashlib.sha256()
-    for path in weight_files(folder):
+    for path in files:
         digest.update(f"{path.relative_to(folder).as_posix()} {_hash_file(path)}\n".encode())
     return digest.hexdigest()
 

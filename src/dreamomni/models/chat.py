@@ -17,7 +17,7 @@ from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration, Qwen2VL
 
 from dreamomni.errors import ModelError
 from dreamomni.models.components import LOADING_ERRORS, component_path, load_component
-from dreamomni.models.processor import ImageOnlyQwenVLProcessor, PaddingSide, load_processor, pad_rows
+from dreamomni.models.processor import PaddingSide, load_processor, pad_rows
 from dreamomni.models.tokenizer import END_OF_TEXT, END_OF_TURN, IMAGE_PAD, encode_plain
 from dreamomni.models.vlm import VLMEncoder
 
@@ -58,14 +58,7 @@ class ChatVLM(VLMEncoder):
                 its chat template does not hold a user's words and images.
         """
         folder = Path(source) / (subfolder or "")
-        kind = _model_type(source, subfolder)
-        if kind not in CHAT_MODELS:
-            raise ModelError(
-                f"{component_path(source, subfolder)} describes a model of kind {kind!r}, but one of "
-                f"{', '.join(CHAT_MODELS)} is needed"
-            )
-        if folder.is_dir():
-            _check_processor_files(folder)
+        kind = check_vlm_folder(folder) if folder.is_dir() else _hub_model_type(source, subfolder)
         model = load_component(CHAT_MODELS[kind], source, subfolder, torch_dtype)
         processor = load_processor(source, subfolder, image_token_id=model.config.image_token_id)
         template = folder / "chat_template.json"
@@ -184,26 +177,19 @@ def build_chat_vlm(encoder: VLMEncoder) -> ChatVLM:
     return ChatVLM(encoder.model, encoder.processor)
 
 
-def _model_type(source: str | Path, subfolder: str | None) -> str:
-    folder, where = Path(source) / (subfolder or ""), component_path(source, subfolder)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{where} holds no config.json, so it is not a folder of a VLM")
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ModelError(f"{folder / 'config.json'} is not JSON: {error}") from None
-        return str(config.get("model_type")) if isinstance(config, dict) else "unknown"
-    if Path(source).exists() or Path(source).is_absolute() or str(source).startswith((".", "~")):
-        raise ModelError(f"{where} is not a folder, so there is no VLM to load: check the path")
+def check_vlm_folder(folder: Path) -> str:
+    """Return the `model_type` of a local folder that holds a VLM of a known kind and its processor.
+
+    Raises:
+        ModelError: It holds none, or not the processor.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} holds no config.json, so there is no VLM to load: check the path")
     try:
-        return str(AutoConfig.from_pretrained(str(source), subfolder=subfolder or "").model_type)
-    except LOADING_ERRORS as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ModelError(f"{where} cannot be loaded as a VLM: {reason}") from error
-
-
-def _check_processor_files(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / 'config.json'} is not JSON: {error}") from None
+    kind = _known_kind(str(folder), config.get("model_type") if isinstance(config, dict) else None)
     missing = [
         " or ".join(names)
         for names in _PROCESSOR_FILES
@@ -214,6 +200,27 @@ def _check_processor_files(folder: Path) -> None:
             f"{folder} holds a VLM but not its processor: it lacks {' and '.join(missing)}; copy them from "
             "the model that it was trained from"
         )
+    return kind
+
+
+def _hub_model_type(source: str | Path, subfolder: str | None) -> str:
+    where = component_path(source, subfolder)
+    if Path(source).exists() or Path(source).is_absolute() or str(source).startswith((".", "~")):
+        raise ModelError(f"{where} is not a folder, so there is no VLM to load: check the path")
+    try:
+        config = AutoConfig.from_pretrained(str(source), subfolder=subfolder or "")
+    except LOADING_ERRORS as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ModelError(f"{where} cannot be loaded as a VLM: {reason}") from error
+    return _known_kind(where, config.model_type)
+
+
+def _known_kind(where: str, kind: Any) -> str:
+    if kind not in CHAT_MODELS:
+        raise ModelError(
+            f"{where} describes a model of kind {kind!r}, but one of {', '.join(CHAT_MODELS)} is needed"
+        )
+    return str(kind)
 
 
 def _read_template(path: Path) -> str:
@@ -221,6 +228,3 @@ def _read_template(path: Path) -> str:
         return str(json.loads(path.read_text(encoding="utf-8"))["chat_template"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} holds no chat template: {error!r}") from None
-
-
-__all__ = ["CHAT_MODELS", "Answer", "ChatVLM", "ImageOnlyQwenVLProcessor", "build_chat_vlm"]
