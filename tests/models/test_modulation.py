@@ -189,3 +189,26 @@ def test_an_adapter_that_comes_after_the_first_use_is_seen():
     plain = run_flux(model, conditions)
     modulation.prepare(SIGMAS, conditions)
     assert equal(run_flux(model, conditions), plain)
+
+
+def test_adapters_may_be_switched_while_the_layers_are_out():
+    model, conditions = flux(), flux_conditions(1)
+    for name in ("edit", "generate"):
+        targets = ["to_q", "norm1.linear"]
+        model.add_adapter(LoraConfig(r=2, target_modules=targets, init_lora_weights=False), name)
+    plain = {}
+    for name in ("edit", "generate"):
+        model.set_adapter(name)
+        plain[name] = run_flux(model, conditions)
+    model.disable_adapters()
+    plain[""] = run_flux(model, conditions)
+    modulation = PrecomputedModulation(model)
+    modulation.prepare(SIGMAS, conditions)
+    for name in ("edit", "", "generate", "edit"):
+        if name:
+            model.enable_adapters()
+            model.set_adapter(name)
+        else:
+            model.disable_adapters()
+        modulation.prepare(SIGMAS, conditions)
+        assert equal(run_flux(model, conditions), plain[name])

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -113,8 +114,8 @@ class _TabledNormOut(nn.Module):
 class PrecomputedModulation:
     """The modulation layers of one transformer, taken out of it, and the tables that stand in for them.
 
-    Use it in this order: switch adapters, `prepare` (which takes the layers out if they are in), run the
-    steps, `restore` before anything looks for the layers again: switching adapters, saving, moving, training.
+    `prepare` takes the layers out if they are in and follows whatever adapter is on; `restore` them before
+    anything looks for them: loading an adapter, saving, training.
 
     Attributes:
         transformer: The network.
@@ -179,6 +180,20 @@ class PrecomputedModulation:
             self.transformer.time_rows = None
         self._sites, self._embedding, self._key = [], None, None
 
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The layers that are out, in a fixed order."""
+        return [site.layer for site in self._sites]
+
+    def _follow_adapters(self) -> None:
+        """Switch adapters on layers that are out to what is on in the network."""
+        state = _adapter_state(self.transformer)
+        for layer in self.layers:
+            if isinstance(layer, BaseTunerLayer) and state is not None:
+                layer.enable_adapters(not state[0])
+                if state[1]:
+                    layer.set_adapter([name for name in state[1] if name in layer.lora_A])  # type: ignore[operator]
+
     def _swaps(self) -> list[_Swap]:
         return [swap for site in self._sites for swap in site.swaps]
 
@@ -211,10 +226,11 @@ class PrecomputedModulation:
         dtype = dtype or self.transformer.dtype
         steps_S = torch.as_tensor(timesteps, device=device)
         conditions = conditions or Conditions()
-        key = (steps_S, *conditions, batch_size, device, dtype)
+        key = (steps_S, *conditions, batch_size, device, dtype, _adapter_state(self.transformer))
         if self._key is not None and _same(key, self._key):
             return
         self.release()
+        self._follow_adapters()
         if self._is_flux:
             embeddings = self._embed_flux(steps_S, conditions, device, dtype)
         else:
@@ -250,6 +266,14 @@ class PrecomputedModulation:
         ]
         self.transformer.time_rows = _own_rows(times_S, batch_size)
         return embeddings
+
+
+def _adapter_state(transformer: nn.Module) -> tuple[bool, tuple[str, ...]] | None:
+    """Whether adapters are off, and which are on, at the first layer that has any; None where none has."""
+    for module in transformer.modules():
+        if isinstance(module, BaseTunerLayer):
+            return bool(module.disable_adapters), tuple(module.active_adapters)
+    return None
 
 
 def _own_rows(times_S: Tensor, batch_size: int) -> Callable[[Tensor], Tensor]:
