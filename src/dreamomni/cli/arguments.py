@@ -112,6 +112,7 @@ def serve(
     Returns:
         The result, and the paths of its pictures, followed by those of every file beside them.
     """
+    from dreamomni.inference.adapters import adapter_names
     from dreamomni.inference.loading import read_grid, resolve_model
     from dreamomni.inference.output import check_outputs, output_paths, save_result
     from dreamomni.inference.plan import make_plan
@@ -121,7 +122,7 @@ def serve(
     paths = [output_paths(path, request.num_images) for path in named]
     check_outputs([path for some in paths for path in some])
     folder = resolve_model(args.model)
-    make_plan(request, read_card(folder), read_grid(folder))
+    make_plan(request, read_card(folder), read_grid(folder), adapter_names(folder))
     result = load_pipeline(args).run(request)
     save_result(result, request, paths[0])
     return result, paths

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from dreamomni.errors import RequestError
-from dreamomni.models.adapters import load_adapter, loaded
+from dreamomni.models.adapters import WEIGHTS_NAME, load_adapter, loaded, weights_of, write_adapter
 from dreamomni.models.folder import ADAPTER_FOLDERS
 from dreamomni.tasks.request import EditRequest, Request, SubjectRequest
 
@@ -56,10 +56,25 @@ def load_adapters(transformer: nn.Module, folder: str | Path) -> tuple[str, ...]
     Raises:
         ModelError: One of them cannot be used.
     """
-    for name, subfolder in ADAPTER_FOLDERS.items():
-        if (Path(folder) / subfolder).is_dir():
-            load_adapter(transformer, Path(folder) / subfolder, name)
+    for name in adapter_names(folder):
+        load_adapter(transformer, Path(folder) / ADAPTER_FOLDERS[name], name)
     return loaded(transformer)
+
+
+def adapter_names(folder: str | Path) -> tuple[str, ...]:
+    """Return the names of the LoRAs in a model folder, without reading them."""
+    return tuple(name for name, subfolder in ADAPTER_FOLDERS.items() if (Path(folder) / subfolder).is_dir())
+
+
+def save_adapters(transformer: nn.Module, folder: str | Path) -> None:
+    """Write the LoRAs of a network into a model folder; those of other names into `NAME_lora`.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    for name in loaded(transformer):
+        subfolder = ADAPTER_FOLDERS.get(name, f"{name}_lora")
+        write_adapter(Path(folder) / subfolder / WEIGHTS_NAME, weights_of(transformer, name))
 
 
 def adapter_states(transformer: nn.Module) -> Mapping[str, bool]:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,11 +20,13 @@ from dreamomni.errors import RequestError
 from dreamomni.flow.schedule import make_sigmas
 from dreamomni.flow.solvers import sample_euler
 from dreamomni.inference import stages
+from dreamomni.inference.adapters import adapter_states, load_adapters, save_adapters
 from dreamomni.inference.call import requests_of
 from dreamomni.inference.components import load_components
 from dreamomni.inference.loading import hash_model, resolve_model
 from dreamomni.inference.plan import Plan, doubts, make_plan
 from dreamomni.inference.reading import read_marks
+from dreamomni.models import adapters
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.folder import CARD_NAME, ModelCard, read_card
 from dreamomni.models.processor import ImageOnlyQwenVLProcessor
@@ -108,20 +110,37 @@ class DreamOmniPipeline(DiffusionPipeline):
         folder = resolve_model(os.fspath(pretrained_model_name_or_path))
         dtype = kwargs.pop("torch_dtype", None) or torch.float32
         pipe = cls(**(load_components(folder, dtype, skip=kwargs) | kwargs), card=read_card(folder))
+        if "transformer" not in kwargs:
+            load_adapters(pipe.transformer, folder)
         pipe.register_to_config(_name_or_path=str(folder))
         pipe.model_hash = hash_model(folder)
         return pipe
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
-        """Write a folder that `from_pretrained` loads: diffusers' layout and the card."""
-        super().save_pretrained(save_directory, **kwargs)
+        """Write a folder that `from_pretrained` loads: diffusers' layout, the LoRAs and the card."""
+        with adapters.detached(self.transformer):
+            super().save_pretrained(save_directory, **kwargs)
+        save_adapters(self.transformer, Path(save_directory))
         write_json(Path(save_directory) / CARD_NAME, self.card.model_dump(mode="json"))
+
+    @property
+    def adapters(self) -> Mapping[str, bool]:
+        """Every LoRA that the model can have -> whether it is loaded."""
+        return adapter_states(self.transformer)
 
     @property
     def grid_px(self) -> int:
         """Sides inside the network are multiples of this many pixels."""
         per_token = DOWNSAMPLING if self.transformer.config.variant == "v3" else 2 * DOWNSAMPLING
         return Autoencoder(self.vae).spatial_factor * per_token
+
+    def plan(self, request: Request) -> Plan:
+        """Decide every open option of a request.
+
+        Raises:
+            RequestError: The request cannot be served; the message says why and what would do.
+        """
+        return make_plan(request, self.card, self.grid_px, adapters.loaded(self.transformer))
 
     def run(self, request: Request, *, callback_on_step_end: StepCallback | None = None) -> ImageResult:
         """Serve one request.
@@ -142,7 +161,7 @@ class DreamOmniPipeline(DiffusionPipeline):
         Raises:
             RequestError: One of the requests cannot be served; none is.
         """
-        plans = [make_plan(request, self.card, self.grid_px) for request in requests]
+        plans = [self.plan(request) for request in requests]
         images: list[list[Image.Image]] = [[] for _ in plans]
         marks: list[list[Marks]] = [[] for _ in plans]
         for sentence in dict.fromkeys(doubt for plan in plans for doubt in doubts(plan, self.card)):
@@ -183,6 +202,7 @@ class DreamOmniPipeline(DiffusionPipeline):
         control: str | Sequence[str] | None = None,
         colour: str | Sequence[str] | None = None,
         keep_outside: bool | None = None,
+        adapter: str = "auto",
     ) -> DreamOmniPipelineOutput | tuple[Any]:
         """Make or edit images, with diffusers' names. `run` takes the same as a typed request.
 
@@ -211,6 +231,7 @@ class DreamOmniPipeline(DiffusionPipeline):
             control: What kind of map image 1 is: "canny", "depth", ...
             colour: What to segment or detect in.
             keep_outside: False leaves the model's pixels where a mask or margin says that nothing changes.
+            adapter: Which LoRA is on: "edit", "generate" or "none"; "auto" goes by the request.
 
         Raises:
             RequestError: The arguments cannot be served; the message says why and what would do.
@@ -229,6 +250,7 @@ class DreamOmniPipeline(DiffusionPipeline):
             "num_inference_steps": num_inference_steps,
             "guidance_scale": guidance_scale,
             "num_images": num_images_per_prompt,
+            "adapter": adapter,
         }
         structure = {
             "mask_image": mask_image,
@@ -244,7 +266,7 @@ class DreamOmniPipeline(DiffusionPipeline):
             made: Any = [image for result in results for image in result.images]
             provenance = [result.provenance for result in results for _ in result.images]
         else:
-            plans = [make_plan(request, self.card, self.grid_px) for request in requests]
+            plans = [self.plan(request) for request in requests]
             provenance = [self._provenance(plan) for plan in plans for _ in plan.seeds]
             made = self._raw(plans, output_type, callback_on_step_end)
         return DreamOmniPipelineOutput(images=made, provenance=provenance) if return_dict else (made,)
@@ -307,7 +329,8 @@ class DreamOmniPipeline(DiffusionPipeline):
                 if callback is not None:
                     callback(self, step, sigmas[step], {"latents": latents})
 
-            return sample_euler(velocity, noise, sigmas, on_step=on_step)
+            with adapters.using(self.transformer, first.adapter):
+                return sample_euler(velocity, noise, sigmas, on_step=on_step)
 
     @torch.no_grad()
     def _decode(self, latents: Tensor, plans: Sequence[Plan]) -> Tensor:
@@ -343,6 +366,7 @@ class DreamOmniPipeline(DiffusionPipeline):
             num_inference_steps=plan.num_inference_steps,
             guidance_scale=plan.guidance_scale,
             image_guidance_scale=plan.image_guidance_scale if plan.images else None,
+            adapter=plan.adapter,
             versions=versions(),
             licence=self.card.licence,
         )

@@ -4,13 +4,14 @@ Whatever can be refused is refused here, before the model runs.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
 
 from dreamomni.errors import RequestError
+from dreamomni.inference.adapters import choose_adapter
 from dreamomni.inference.structure import Kept, fingerprint, result_size, understand
 from dreamomni.models.folder import ModelCard
 from dreamomni.tasks.geometry import Size, check_size
@@ -45,12 +46,15 @@ class Plan:
     """Of the mark, for segment and detect."""
     structure: Mapping[str, Any] = field(default_factory=dict)
     """What the provenance says of drags, margins, masks and the like."""
+    adapter: str | None = None
+    """The LoRA that is on; None is the base model."""
 
     @property
     def shape(self) -> tuple[Any, ...]:
         """What plans must have in common to run as one batch."""
         sizes = tuple(image.size for image in self.images)
-        return (self.size, sizes, self.num_inference_steps, self.guidance_scale, self.image_guidance_scale)
+        options = (self.num_inference_steps, self.guidance_scale, self.image_guidance_scale)
+        return (self.size, sizes, *options, self.adapter)
 
     @property
     def num_pixels(self) -> int:
@@ -80,7 +84,7 @@ def check_request(request: Request, card: ModelCard) -> None:
         )
 
 
-def make_plan(request: Request, card: ModelCard, grid_px: int) -> Plan:
+def make_plan(request: Request, card: ModelCard, grid_px: int, adapters: Collection[str] = ()) -> Plan:
     """Decide every open option of a request for one model.
 
     Args:
@@ -88,11 +92,14 @@ def make_plan(request: Request, card: ModelCard, grid_px: int) -> Plan:
         card: What the model learned and which options it prefers.
         grid_px: Sides that the network takes are multiples of this many pixels. A size asked for must be one;
             input images need not be: they are padded and the result is cropped back.
+        adapters: The LoRAs that the model has.
 
     Raises:
-        RequestError: The model did not learn the task, an image cannot be used, or a size is not possible.
+        RequestError: The model did not learn the task, an image cannot be used, a size is not possible, or
+            there is no such LoRA.
     """
     check_request(request, card)
+    adapter = choose_adapter(request, adapters)
     loaded = tuple(load_image(image) for image in request.images)
     if request.size is not None:
         check_size(request.size, grid_px, card.pixel_budget)
@@ -114,6 +121,7 @@ def make_plan(request: Request, card: ModelCard, grid_px: int) -> Plan:
         kept=found.kept,
         colour=found.colour,
         structure=found.record,
+        adapter=adapter,
     )
 
 

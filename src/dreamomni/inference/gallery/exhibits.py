@@ -15,7 +15,6 @@ from dreamomni.inference.gallery.questions import (
     load_world,
 )
 from dreamomni.inference.pipeline import DreamOmniPipeline
-from dreamomni.inference.plan import make_plan
 from dreamomni.tasks.request import Request
 from dreamomni.tasks.result import ImageResult
 
@@ -86,7 +85,7 @@ def _serve(
     if on_progress is None or not requests:
         return pipe.run_batch(requests)
     # Requests of one shape are one batch, which takes its own steps.
-    plans = {make_plan(request, pipe.card, pipe.grid_px).shape: request for request in requests}
+    plans = {pipe.plan(request).shape: request for request in requests}
     total, done = len(plans) * pipe.card.num_inference_steps, 0
     on_progress(what, done, total)
 
