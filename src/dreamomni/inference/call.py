@@ -3,13 +3,55 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from dreamomni.errors import RequestError
+from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.request import Request, parse_request
 
 _TASK_OF = {"mask_image": "inpaint", "margins": "outpaint", "drags": "drag", "control": "control"}
 _FIELD_OF = {"mask_image": "mask"}
 _DEPTH = {"drags": 2, "margins": 1}
 """How deep a list the value of one prompt is; 0 where it is none."""
+
+
+def check_output_type(output_type: str) -> None:
+    """Refuse an `output_type` that is none.
+
+    Raises:
+        RequestError: It is not "pil", "np", "pt" or "latent".
+    """
+    if output_type not in ("pil", "np", "pt", "latent"):
+        raise RequestError(f"output_type {output_type!r} is unknown: say pil, np, pt or latent")
+
+
+def sampling_options(
+    height: int | None,
+    width: int | None,
+    seed: int | None,
+    generator: torch.Generator | None,
+    num_inference_steps: int | None,
+    guidance_scale: float | None,
+    num_images_per_prompt: int,
+) -> dict[str, Any]:
+    """Return the options of every request of a call, by the names of its fields.
+
+    Raises:
+        RequestError: Half a size, or both a seed and a generator, are given.
+    """
+    if (height is None) != (width is None):
+        raise RequestError("height and width go together: give both, or none for the model's own size")
+    if seed is not None and generator is not None:
+        raise RequestError("give seed or generator, not both")
+    if generator is not None:
+        seed = int(torch.randint(2**48, (), generator=generator, device=generator.device))
+    return {
+        "size": None if width is None else Size(width, height or 0),
+        "seed": seed or 0,
+        "num_inference_steps": num_inference_steps,
+        "guidance_scale": guidance_scale,
+        "num_images": num_images_per_prompt,
+    }
 
 
 def requests_of(

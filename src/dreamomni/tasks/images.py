@@ -7,7 +7,7 @@ sRGB. What cannot be read exactly is refused with one sentence; nothing is resiz
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -67,6 +67,23 @@ def load_image(
     """
     rgb, alpha = _read(source, max_pixels, min_side)
     return rgb if alpha is None else _over(rgb, alpha, background)
+
+
+def load_images(sources: Sequence[ImageInput]) -> tuple[Image.Image, ...]:
+    """As `load_image` for each; a mistake says which of several images it is in.
+
+    Raises:
+        RequestError: One of them cannot be read.
+    """
+    images = []
+    for number, source in enumerate(sources, start=1):
+        try:
+            images.append(load_image(source))
+        except RequestError as error:
+            if len(sources) == 1:
+                raise
+            raise RequestError(f"of {len(sources)} input images, number {number}: {error}") from None
+    return tuple(images)
 
 
 def load_rgba(source: ImageInput, *, max_pixels: int = 16_777_216, min_side: int = 16) -> Image.Image:

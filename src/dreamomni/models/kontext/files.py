@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamomni.errors import ModelError
+from dreamomni.models.folder import ADAPTER_FOLDERS
 from dreamomni.models.hub import download_snapshot
 
 KONTEXT = "kontext"
@@ -21,7 +22,6 @@ EXTRAS_HUB_NAME = "xiabs/DreamOmni2"
 BASE_CLASS = "FluxKontextPipeline"
 BASE_FOLDER = "base"
 VLM_FOLDER = "vlm-model"
-ADAPTER_FOLDERS: Mapping[str, str] = {"edit": "edit_lora", "generate": "gen_lora"}
 ADAPTER_FILE = "pytorch_lora_weights.safetensors"
 LICENCE = "FLUX.1 [dev] Non-Commercial License"
 LICENCE_NOTICE = (
