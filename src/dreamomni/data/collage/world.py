@@ -264,7 +264,7 @@ class World:
             if name not in self.names or colour not in self.colours:
                 what = f"the thing {name!r}" if name not in self.names else f"the colour {colour!r}"
                 raise ConfigError(
-                    f"habits.usual_colours has {name}: {colour}, but the recipe draws not {what}"
+                    f"habits.usual_colours has {name}: {colour}, but the recipe does not draw {what}"
                 )
             if self.is_out(colour_combination(name, colour)):
                 raise ConfigError(
