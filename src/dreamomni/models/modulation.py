@@ -12,6 +12,7 @@ pooled text that was not prepared is refused, never looked up next to it.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -120,6 +121,7 @@ class PrecomputedModulation:
     Attributes:
         transformer: The network.
         layer_bytes: Bytes of the layers, which need not be on the device.
+        paths: The names that the layers had in the network, in the order of `layers`.
     """
 
     def __init__(self, transformer: nn.Module) -> None:
@@ -131,6 +133,7 @@ class PrecomputedModulation:
         self.transformer: Any = transformer
         self._is_flux = type(transformer).__name__ == "FluxTransformer2DModel"
         self._sites: list[_Site] = []
+        self.paths: list[str] = []
         self._embedding: Any = None
         self._key: tuple[Any, ...] | None = None
         self.layer_bytes = sum(
@@ -157,7 +160,9 @@ class PrecomputedModulation:
             keep_on: Where they wait, such as "cpu"; None leaves them where they are.
         """
         if not self.released:
+            names = {id(module): name for name, module in self.transformer.named_modules()}
             self._sites = _find_sites(self.transformer)  # anew, for adapters come and go
+            self.paths = [names[id(site.layer)] for site in self._sites]
             for swap in self._swaps():
                 setattr(swap.parent, swap.attribute, swap.stand_in)
         if keep_on is not None:
@@ -192,7 +197,7 @@ class PrecomputedModulation:
             if isinstance(layer, BaseTunerLayer) and state is not None:
                 layer.enable_adapters(not state[0])
                 if state[1]:
-                    layer.set_adapter([name for name in state[1] if name in layer.lora_A])  # type: ignore[operator]
+                    layer.set_adapter([name for name in state[1] if name in layer.lora_A])
 
     def _swaps(self) -> list[_Swap]:
         return [swap for site in self._sites for swap in site.swaps]
@@ -206,6 +211,7 @@ class PrecomputedModulation:
         batch_size: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        fetch: Callable[[str, nn.Module], AbstractContextManager[None]] | None = None,
     ) -> None:
         """Work out every step's modulation and put the tables in.
 
@@ -218,6 +224,7 @@ class PrecomputedModulation:
             device: Where the steps run; None means where the network's other weights are. Layers that wait
                 elsewhere come over one at a time.
             dtype: Of the network's activations; None means that of its weights.
+            fetch: Entered with the path of each layer and the layer while its weights are needed.
 
         Raises:
             ModelError: Pooled text is missing.
@@ -235,8 +242,9 @@ class PrecomputedModulation:
             embeddings = self._embed_flux(steps_S, conditions, device, dtype)
         else:
             embeddings = self._embed_own(steps_S, batch_size, dtype)
-        for site in self._sites:
-            site.table.rows_RO = _answers(site.layer, embeddings, device)
+        for path, site in zip(self.paths, self._sites, strict=True):
+            with fetch(path, site.layer) if fetch is not None else nullcontext():
+                site.table.rows_RO = _answers(site.layer, embeddings, device)
         self._key = key
 
     def _embed_flux(
@@ -344,3 +352,10 @@ def _find_sites(transformer: Any) -> list[_Site]:
 
 def _itself(table: ModulationTable) -> nn.Module:
     return table
+
+
+def find_modulation_layers(network: nn.Module) -> list[nn.Module]:
+    """The modulation layers that are in a network; none where its modulation is not known here."""
+    if type(network).__name__ not in ("FluxTransformer2DModel", "DreamOmniTransformer2DModel"):
+        return []
+    return [site.layer for site in _find_sites(network)]
