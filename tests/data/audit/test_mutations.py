@@ -32,6 +32,7 @@ from damage import (
     with_details,
     with_label,
 )
+from reference_damage import REFERENCE_MUTATIONS
 
 from dreamomni.data.audit.nouns import Vocabulary
 from dreamomni.data.audit.run import CHECKS, audit_sample
@@ -169,6 +170,7 @@ MUTATIONS: tuple[tuple[str, str, Damage], ...] = (
     ("assets", "single", lambda sample: changed(sample, assets=("apple",))),
     ("assets", "text", lambda sample: changed(sample, assets=())),
     ("held-out combinations", "colors", hold_out),
+    *REFERENCE_MUTATIONS,
 )
 
 

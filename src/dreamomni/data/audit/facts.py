@@ -206,6 +206,19 @@ class Facts:
         ]
         return None if not frames else np.asarray(np.any(frames, axis=0))
 
+    @property
+    def with_references(self) -> bool:
+        """Whether the sample takes something from one of several references, and says what."""
+        record = self.sample.details.get("reference")
+        return isinstance(record, Mapping) and "uses" in record
+
+    @cached_property
+    def rewritten(self) -> frozenset[int]:
+        """Instances that are words and got another font."""
+        if not self.with_references or self.sample.details["reference"].get("attribute") != "font":
+            return frozenset()
+        return frozenset(int(use["subject_instance"]) for use in self.sample.details["reference"]["uses"])
+
     @cached_property
     def filled(self) -> frozenset[int]:
         """Instances whose region was filled."""

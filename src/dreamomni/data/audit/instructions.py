@@ -193,11 +193,16 @@ def _motion_faults(operation: str, matrix: np.ndarray, verb: str, rest: str) -> 
             yield f"{rest.strip()!r} is said, the matrix moves by {dx:.0f}, {dy:.0f} pixels"
 
 
+def _one_picture(facts: Facts) -> bool:
+    """Whether the words speak of image 1 alone; `references` reads those of several pictures."""
+    return not facts.with_references
+
+
 CHECKS = (
-    Check("clear references", pointing, POINTING),
+    Check("clear references", pointing, POINTING, _one_picture),
     Check("marked as said", pointed, when=lambda facts: bool(facts.marks or facts.sample.drags)),
     Check("edited as recorded", edited, frozenset({"edit"})),
-    Check("edited as said", edit_said, frozenset({"edit"})),
+    Check("edited as said", edit_said, frozenset({"edit"}), _one_picture),
     Check("moved as said", motions_said, when=dragged),
-    Check("colour of marks", drawn_colour, MARKS | {"edit"}),
+    Check("colour of marks", drawn_colour, MARKS | {"edit"}, _one_picture),
 )

@@ -129,6 +129,7 @@ def stays(facts: Facts) -> Iterator[str]:
     if source.ids is None or target.ids is None:
         return
     moved = {int(record["instance_id"]) for record in facts.sample.details.get("transforms", ())}
+    moved |= facts.rewritten
     both = set(source.by_id) & set(target.by_id)
     for number in sorted(both):
         before, after = source.by_id[number], target.by_id[number]

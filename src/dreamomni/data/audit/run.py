@@ -12,6 +12,7 @@ from dreamomni.data.audit import (
     marks,
     pixels,
     provenance,
+    references,
     subjects,
     words,
 )
@@ -28,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     *drags.CHECKS,
     *controls.CHECKS,
     *subjects.CHECKS,
+    *references.CHECKS,
     *marks.CHECKS,
     *words.CHECKS,
     *instructions.CHECKS,

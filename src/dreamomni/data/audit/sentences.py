@@ -13,7 +13,7 @@ _AMOUNTS = re.compile(
     r"\b(?:[a-z]+|\d+) (?:edits|changes|steps|operations)\b|\bin one go\b"
 )
 """Numbers that count no things."""
-_IMAGE_WORDS = frozenset(("image", "picture", "photo", "reference", "source"))
+_IMAGE_WORDS = frozenset(("image", "picture", "photo", "reference", "source", "figure", "pic"))
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 
 LEFT, RIGHT, ABOVE, BELOW, BESIDE = "left of", "right of", "above", "below", "next to"

@@ -50,22 +50,29 @@ def subjects(facts: Facts) -> Iterator[str]:
 def likeness(facts: Facts) -> Iterator[str]:
     """A subject that is whole in both pictures has one shape (up to size, turn, mirror) and one colour."""
     for record in facts.detail("subjects"):
-        if not 1 <= record["image"] <= len(facts.images):
-            continue
-        view = facts.images[record["image"] - 1]
-        pairs = ((view, record["source_instance"]), (facts.target, record["target_instance"]))
-        if any(not _whole(one, number) for one, number in pairs):
-            continue
-        (one, first), (two, second) = pairs
-        least = 0.8 if min(one.areas[first], two.areas[second]) > 1500 else 0.65
-        overlap = _overlap(_normal(one.mask(first)), _normal(two.mask(second)), least)
-        if overlap < least:
-            yield f"the {record['name']} of {view.title} and of the target overlap by {overlap:.2f} only"
-        colours = [seen.pixels[seen.mask(number)].mean(axis=0) for seen, number in pairs]
-        gap = np.abs(colours[0] - colours[1])
-        lit = (facts.sample.details.get("blend") or {}).get("style") in ("gain", "shadow")
-        if gap.max() > (_LIT_GAP if lit else _GAP):
-            yield f"the {record['name']} of {view.title} changes its colour by {gap.max():.0f}"
+        if 1 <= record["image"] <= len(facts.images):
+            view = facts.images[record["image"] - 1]
+            yield from alike(
+                (view, record["source_instance"]), (facts.target, record["target_instance"]), facts
+            )
+
+
+def alike(given: tuple[View, int], made: tuple[View, int], facts: Facts) -> Iterator[str]:
+    """Ask whether an instance of one picture looks like one of another; nothing where one is not whole."""
+    pairs = (given, made)
+    if any(not _whole(one, number) for one, number in pairs):
+        return
+    (one, first), (two, second) = pairs
+    name = one.by_id[first].name
+    least = 0.8 if min(one.areas[first], two.areas[second]) > 1500 else 0.65
+    overlap = _overlap(_normal(one.mask(first)), _normal(two.mask(second)), least)
+    if overlap < least:
+        yield f"the {name} of {one.title} and of {two.title} overlap by {overlap:.2f} only"
+    colours = [seen.pixels[seen.mask(number)].mean(axis=0) for seen, number in pairs]
+    gap = np.abs(colours[0] - colours[1])
+    lit = (facts.sample.details.get("blend") or {}).get("style") in ("gain", "shadow")
+    if gap.max() > (_LIT_GAP if lit else _GAP):
+        yield f"the {name} of {one.title} changes its colour by {gap.max():.0f}"
 
 
 def sources_said(facts: Facts) -> Iterator[str]:
@@ -166,9 +173,14 @@ def _overlap(one: np.ndarray, two: np.ndarray, enough: float) -> float:
     return best
 
 
+def _listed(facts: Facts) -> bool:
+    """Whether every thing of the target is a subject; `references` asks about the other pictures."""
+    return not facts.with_references
+
+
 CHECKS = (
-    Check("subjects", subjects, _TASKS),
-    Check("likeness of subjects", likeness, _TASKS),
-    Check("sources as said", sources_said, _TASKS),
-    Check("places of subjects", subject_places, _TASKS),
+    Check("subjects", subjects, _TASKS, _listed),
+    Check("likeness of subjects", likeness, _TASKS, _listed),
+    Check("sources as said", sources_said, _TASKS, _listed),
+    Check("places of subjects", subject_places, _TASKS, _listed),
 )

@@ -77,7 +77,7 @@ def places(facts: Facts) -> Iterator[str]:
     """Places and relations that words name hold between the pixels of the target."""
     for title, text in texts(facts):
         points = title == "instruction" and facts.sample.task in POINTING
-        if title == "instruction" and facts.sample.task == "subject":
+        if title == "instruction" and (facts.sample.task == "subject" or facts.with_references):
             continue
         sentence = facts.read(text)
         yield from (f"the {title} leaves {words!r} hanging: {text!r}" for words in sentence.dangling)
@@ -102,6 +102,8 @@ def stray_words(facts: Facts) -> Iterator[str]:
     allowed |= {one.added[1] for one in facts.operations if one.operation == "recolour" and one.added}
     allowed |= {label.colour for view in facts.views for label in view.labels if label.kind == "text"}
     for title, text in texts(facts):
+        if title == "instruction" and facts.with_references:
+            continue
         sentence = facts.read(text)
         for colour in (*sentence.loose_colours, *_background_words(sentence.rest, facts)):
             if colour not in allowed:
@@ -121,11 +123,13 @@ def texts(facts: Facts) -> Iterator[tuple[str, str]]:
     """All words of a sample, each once, with what they are."""
     sample = facts.sample
     seen = {""}
-    named = (
+    named = [
         ("caption", sample.caption),
         ("description", sample.details.get("description")),
         ("instruction", sample.instruction),
-    )
+    ]
+    if facts.with_references and sample.task == "edit":
+        named.append(("caption", (sample.details.get("standard") or {}).get("caption")))
     for title, text in named:
         if isinstance(text, str) and text not in seen:
             seen.add(text)

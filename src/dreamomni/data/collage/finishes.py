@@ -14,8 +14,8 @@ from dreamomni.data.collage.palette import RGB
 
 PATTERNS: tuple[str, ...] = ("stripes", "dots", "checks")
 """Of the fill alone: eyes, stems and outlines stay."""
-STYLES: tuple[str, ...] = ("outline", "border", "contour")
-"""Of the whole thing: a coloured line around white, a dark line around it, lines like those of a map."""
+STYLES: tuple[str, ...] = ("outline", "border", "neon")
+"""Of the whole thing: a coloured line around white, a dark line around all, a coloured line around dark."""
 
 WHITE: RGB = (255, 255, 255)
 DARK: RGB = (64, 64, 70)
@@ -27,7 +27,7 @@ _LEAST_PERIOD_PX = 6
 _MAIN_SHARE = 0.56
 _DOT = 0.3
 _LINE = 0.1
-_LEAST_LINE_PX = 2
+_DEEPEST_LINE = 0.5
 
 Image = npt.NDArray[np.uint8]
 Draw = Callable[[RGB], Image]
@@ -51,11 +51,12 @@ def finished(finish: str, draw: Draw, rgb: RGB, size_px: int) -> Image:
         return np.where(_pattern(finish, plain.shape, size_px)[..., None], other, plain)
     alpha = plain[..., 3]
     depth = cv2.distanceTransform(np.pad((alpha >= 128).astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    line = max(_LEAST_LINE_PX, round(_LINE * size_px))
+    # Thin things keep some of their colour, or of what is inside.
+    line = max(1, min(round(_LINE * size_px), round(_DEEPEST_LINE * float(depth.max()))))
     if finish == "border":
         return np.where((depth <= line)[..., None], _solid(alpha, DARK), plain)
-    inside = depth > line if finish == "outline" else (depth // line).astype(np.int32) % 2 == 1
-    return np.where(inside[..., None], _solid(alpha, second_colour(rgb)), _solid(alpha, rgb))
+    inside = second_colour(rgb) if finish == "outline" else DARK
+    return np.where((depth > line)[..., None], _solid(alpha, inside), _solid(alpha, rgb))
 
 
 def second_colour(rgb: RGB) -> RGB:

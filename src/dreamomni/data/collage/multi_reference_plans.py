@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from dreamomni.data.collage.arrange import draw_companions, in_order
 from dreamomni.data.collage.draws import Draws
 from dreamomni.data.collage.families.family import Context, Slot
+from dreamomni.data.collage.finishes import DARK, WHITE
+from dreamomni.data.collage.palette import delta_e
 from dreamomni.data.collage.plans import draw_names
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.collage.scene import BackgroundLook, Thing
 from dreamomni.data.collage.staging import draw_backdrop
 from dreamomni.data.collage.words.written import WRITTEN_WORDS
+from dreamomni.data.collage.world import World
 from dreamomni.tasks.geometry import Size
 
 ATTRIBUTE_OF: dict[str, str] = {
@@ -33,6 +36,7 @@ CONCRETE: frozenset[str] = frozenset(kind for kind, attribute in ATTRIBUTE_OF.it
 
 _NUM_STAYING = {0: 0.3, 1: 0.45, 2: 0.25}
 _EMPTY_GROUND = 0.5
+_FINISH_CONTRAST = 25.0
 _SHORTEST_WORD, _LONGEST_WORD = 3, 6
 
 
@@ -189,6 +193,8 @@ def _plan_attribute(
     subject = image[0]
     if subject is None or None in image or subject.colour is None or not world.is_recolourable(subject):
         return None
+    if attribute != "colour" and not _takes_finish(world, subject):
+        return None
     values = _values(context, attribute, subject, ground)
     before = ""
     if attribute == "colour":
@@ -209,7 +215,7 @@ def _plan_attribute(
             thing = world.thing_in(name, value, background.colour, draws)
         else:
             thing = world.draw_thing(name, background.colour, draws)
-            if thing is not None and not world.is_recolourable(thing):
+            if thing is not None and not _takes_finish(world, thing):
                 return None
         if thing is None:
             return None
@@ -221,6 +227,12 @@ def _plan_attribute(
     carriers = tuple(replace(one, value=value) for one, (_, value) in zip(filled, shown, strict=True))
     staying = tuple(thing for thing in image[1:] if thing is not None)
     return ReferencePlan(attribute, (subject,), staying, carriers, (used,), before)
+
+
+def _takes_finish(world: World, thing: Thing) -> bool:
+    """Whether a thing shows its finish: its colour must be told from white and from dark."""
+    rgb = world.rgb_of(thing)
+    return world.is_recolourable(thing) and float(delta_e(rgb, [WHITE, DARK]).min()) >= _FINISH_CONTRAST
 
 
 def _values(context: Context, attribute: str, subject: Thing, ground: str) -> list[str]:

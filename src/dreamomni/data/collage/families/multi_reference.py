@@ -244,7 +244,6 @@ def _instruct(
                 "i": image_phrase(image, loose, draws),
                 "m": picture_noun(image, loose, draws),
                 "d": old,
-                "n": name,
                 "w": place,
                 "is": "are" if is_pair(name) else "is",
             }

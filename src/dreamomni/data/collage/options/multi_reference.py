@@ -11,7 +11,7 @@ _Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 _Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 Pattern = Literal["stripes", "dots", "checks"]
-Style = Literal["outline", "border", "contour"]
+Style = Literal["outline", "border", "neon"]
 
 
 class MultiReferenceOptions(StrictConfig):
@@ -49,7 +49,7 @@ class MultiReferenceOptions(StrictConfig):
     background_image: _Fraction = 0.5
     min_visibility: _Fraction = 0.5
     patterns: tuple[Pattern, ...] = ("stripes", "dots", "checks")
-    styles: tuple[Style, ...] = ("outline", "border", "contour")
+    styles: tuple[Style, ...] = ("outline", "border", "neon")
     fonts: tuple[str, ...] = ("sans", "heavy", "narrow", "wide", "slanted", "script", "complex")
     font_with: _Fraction = 0.4
 

@@ -26,10 +26,10 @@ FROM: tuple[str, ...] = ("of", "in", "from")
 
 # {i} is a picture with one of the words above.
 NAMELESS: tuple[str, ...] = ("the thing {i}", "the object {i}", "the item {i}")
-LOOSE_NAMELESS: tuple[str, ...] = ("that thing {i}", "that one {i}", "this thing {i}", "that object {i}")
+LOOSE_NAMELESS: tuple[str, ...] = ("that thing {i}", "that item {i}", "this thing {i}", "that object {i}")
 
-# {t} is a thing with its picture, {m} a picture, {i} the same with a preposition, {d} a thing of image 1 and
-# {n} its bare name, {w} where something goes, with a space in front.
+# {t} is a thing with its picture, {m} a picture, {i} the same with a preposition, {d} a thing of image 1,
+# {w} where something goes, with a space in front.
 ORDERLY: dict[str, tuple[str, ...]] = {
     "reference_add": (
         "add {t}{w}",
@@ -125,7 +125,7 @@ LOOSE: dict[str, tuple[str, ...]] = {
         "i like {t}, add it{w}",
         "can {t} be here too{w}",
         "{t} should be in my picture{w}",
-        "copy {t} over{w}",
+        "copy {t} into my picture{w}",
         "same picture but with {t}{w}",
         "how about {t}{w}",
     ),
@@ -139,7 +139,7 @@ LOOSE: dict[str, tuple[str, ...]] = {
         "take {t} and put it where {d} {is}",
         "{t} looks better than {d}, swap them",
         "can {d} be {t}",
-        "same picture but {t} and no {n}",
+        "same picture but with {t} instead of {d}",
     ),
     "reference_colour": (
         "make {d} like {t}, i mean the color",

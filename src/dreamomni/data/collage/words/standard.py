@@ -97,7 +97,7 @@ def standard_templates() -> Iterator[str]:
     """List every template, for the corpus of a tokenizer."""
     yield from (*_EDITS.values(), *_RELATIONS.values(), *_GROUNDS.values())
     yield from (f"image_{number} (image_{number})," for number in range(1, 6))
-    yield "stripes dots checks outline border contour pattern style font. with in color a cream background on"
+    yield "stripes dots checks outline border neon pattern style font. with in color a cream background on"
 
 
 def _listed(nouns: Sequence[str]) -> str:
