@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.support.tiny_kontext import write_tiny_qwen
+from tiny_kontext import write_tiny_qwen
 
 from dreamomni.errors import ModelError, RequestError
 from dreamomni.models.chat import ChatVLM, build_chat_vlm

@@ -137,7 +137,7 @@ class AutoencoderTaskConfig(StrictConfig):
 
 
 class VlmTaskConfig(StrictConfig):
-    """Next-token prediction over captions, questions with answers, and plain prompts."""
+    """Next-token prediction over captions, questions with answers, plain prompts, rewritten instructions."""
 
     free: ClassVar[frozenset[str]] = frozenset({"num_probe_questions"})
 
@@ -145,20 +145,33 @@ class VlmTaskConfig(StrictConfig):
     data: str = "mini-world"
     init_from: str | None = None
     """Folder of a saved encoder to start from; None builds the mini one with a tokenizer of its own."""
+    vision_from: str | None = None
+    """Folder of a VLM whose vision part a new one takes over; their sizes must be the same."""
     num_corpus_texts: int = Field(8_000, gt=0)
     """Texts the tokenizer is trained on."""
     vocab_size: int = Field(1024, gt=300)
     model: dict[str, int] = {}
     """Sizes handed to `models.vlm.build_mini_vlm`, such as hidden_size or num_layers."""
-    mixture: dict[Literal["caption", "question", "edit", "text"], NonNegativeFloat] = {
+    mixture: dict[Literal["caption", "question", "edit", "text", "rewrite"], NonNegativeFloat] = {
         "caption": 1.0,
         "question": 1.5,
         "edit": 1.0,
         "text": 1.0,
     }
-    """How often: describe a picture; answer about it; say what an instruction makes of it; words alone."""
+    """How often: describe a picture; answer about it; say what an instruction makes of it; words alone; put
+    a user's words about several images into the standard form (DreamOmni2 section 3.2). With `rewrite`, the
+    model reads its own chat template, if it has one."""
     num_probe_questions: int = Field(128, ge=0)
-    """Fixed held-out questions whose answers are scored whenever samples are drawn."""
+    """Fixed held-out questions, and rewrites if the mixture has them, that are scored whenever samples are
+    drawn."""
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> "VlmTaskConfig":
+        if not sum(self.mixture.values()) > 0:
+            raise ValueError("mixture needs at least one weight above 0")
+        if self.init_from is not None and self.vision_from is not None:
+            raise ValueError("init_from brings a vision part of its own: leave vision_from out")
+        return self
 
 
 class FeatureCacheConfig(StrictConfig):

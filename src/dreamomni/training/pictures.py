@@ -46,6 +46,19 @@ def titled(blocks: Sequence[tuple[str, Image.Image]]) -> Image.Image:
     return sheet
 
 
+def side_by_side(images: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
+    """Images (H, W, 3) in a row, uint8, on white where they are lower than the highest."""
+    if len(images) == 1:
+        return images[0]
+    height = max(image.shape[0] for image in images)
+    row = np.full((height, sum(image.shape[1] + gap for image in images) - gap, 3), 255, np.uint8)
+    left = 0
+    for image in images:
+        row[: image.shape[0], left : left + image.shape[1]] = image
+        left += image.shape[1] + gap
+    return row
+
+
 def text_sheet(
     entries: Sequence[tuple[np.ndarray, str]], *, title: str = "", width: int = 640
 ) -> Image.Image:

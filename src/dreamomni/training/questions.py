@@ -11,11 +11,20 @@ from dreamomni.data.collage.naming import plural
 from dreamomni.data.collage.words.lexicon import NUMBER_WORDS
 from dreamomni.tasks.geometry import Box
 from dreamomni.tasks.sample import ObjectLabel, TrainingSample
+from dreamomni.tasks.standard import (
+    parse_answer,
+    request_text,
+    standard_edit,
+    standard_generation,
+    wrap,
+)
 
 CAPTION_PROMPT = "Describe the image."
 _THIRDS_MARGIN = 0.05
 """Share of the canvas on either side of a third's border in which a place is not asked for."""
 _BOX = re.compile(r"\((\d+), (\d+)\) to \((\d+), (\d+)\)")
+_ANY_IMAGE = 99
+"""More images than any sample has: which of them there are is not asked here."""
 _SAME_BOX = 0.5
 """Intersection over union from which a box counts as found."""
 
@@ -24,9 +33,9 @@ class Question(NamedTuple):
     """A question about a picture and its answer.
 
     Attributes:
-        subject: One of box, colour, count, is, text, what, where.
+        subject: One of box, colour, count, is, rewrite, text, what, where.
         text: The question.
-        answer: The one right answer, but for boxes (see `is_right`).
+        answer: The one right answer, but for boxes and rewrites (see `is_right`).
     """
 
     subject: str
@@ -87,6 +96,22 @@ def all_questions(sample: TrainingSample, things: Sequence[str], rng: np.random.
     return questions + _relation_questions(sample, unique)
 
 
+def rewrite_question(sample: TrainingSample) -> Question:
+    """What a rewriter is asked about a sample, and the standard form of it (DreamOmni2 section 3.2).
+
+    Raises:
+        ValueError: The sample has no words in the standard form.
+    """
+    standard = sample.details.get("standard")
+    if standard is None:
+        raise ValueError(f"sample {sample.key} of kind {sample.kind} has no words in the standard form")
+    if sample.task == "edit":
+        content = standard_edit(standard["instruction"], standard["caption"])
+        return Question("rewrite", request_text(sample.instruction, "edit"), wrap(content))
+    content = standard_generation(standard["caption"])
+    return Question("rewrite", request_text(sample.instruction, "generate"), wrap(content))
+
+
 def say_box(box: Box, width: int, height: int) -> str:
     """Two corners in hundredths of width and height: "(12, 30) to (45, 71)"."""
     x0, x1 = (round(100 * x / width) for x in (box.x0, box.x1))
@@ -95,7 +120,13 @@ def say_box(box: Box, width: int, height: int) -> str:
 
 
 def is_right(question: Question, answer: str) -> bool:
-    """Whether an answer is the wanted one; of a box, whether it covers the same place (IoU from 0.5)."""
+    """Whether an answer is the wanted one.
+
+    A box: whether it covers the same place (IoU from 0.5). A rewrite: whether it reads the same.
+    """
+    if question.subject == "rewrite":
+        told, asked = parse_answer(answer, _ANY_IMAGE), parse_answer(question.answer, _ANY_IMAGE)
+        return not told.problems and told.content == asked.content
     if question.subject != "box":
         return answer == question.answer
     given, wanted = _read_box(answer), _read_box(question.answer)

@@ -19,17 +19,30 @@ from torch.nn import functional
 from dreamomni import runtime, storage
 from dreamomni.config import load_recipe
 from dreamomni.data.collage.engine import CollageEngine
-from dreamomni.data.collage.recipe import COMBINED_KINDS, PERCEPTION_KINDS, TEXT_TO_IMAGE_KINDS, CollageRecipe
+from dreamomni.data.collage.recipe import (
+    COMBINED_KINDS,
+    MULTI_REFERENCE_KINDS,
+    PERCEPTION_KINDS,
+    TEXT_TO_IMAGE_KINDS,
+    CollageRecipe,
+)
 from dreamomni.data.dataset import sample_or_next
 from dreamomni.errors import ConfigError
+from dreamomni.models.chat import ChatVLM, build_chat_vlm
 from dreamomni.models.processor import IGNORED_LABEL
 from dreamomni.models.vlm import VLMEncoder, build_mini_vlm
 from dreamomni.seeding import derive_seed, generator
 from dreamomni.tasks.sample import TrainingSample
 from dreamomni.training import processes
 from dreamomni.training.config import TrainingConfig, VlmTaskConfig
-from dreamomni.training.pictures import text_sheet
-from dreamomni.training.questions import CAPTION_PROMPT, Question, draw_question, is_right
+from dreamomni.training.pictures import side_by_side, text_sheet
+from dreamomni.training.questions import (
+    CAPTION_PROMPT,
+    Question,
+    draw_question,
+    is_right,
+    rewrite_question,
+)
 from dreamomni.training.task import WHOLE, Part, StepOutput
 
 log = logging.getLogger(__name__)
@@ -37,6 +50,7 @@ log = logging.getLogger(__name__)
 _SHEET_ENTRIES = 8
 _PROBE_CHUNK = 64
 _MAX_ANSWER_TOKENS = 24
+_MAX_REWRITE_TOKENS = 192
 
 
 class Conversation(NamedTuple):
@@ -71,6 +85,14 @@ class VlmTask:
                 f"mixture.edit is above 0, but data recipe {config.data!r} draws nothing with input images; "
                 "set it to 0"
             )
+        self._with_references = {
+            kind: weight for kind, weight in data.mixture.items() if kind in MULTI_REFERENCE_KINDS
+        }
+        if self._rewrites and not sum(self._with_references.values()):
+            raise ConfigError(
+                f"mixture.rewrite is above 0, but data recipe {config.data!r} draws nothing with several "
+                f"references ({', '.join(MULTI_REFERENCE_KINDS)}); set it to 0"
+            )
         self.engine = CollageEngine(data, split="train")
         self.probes = CollageEngine(data, split="held_out") if data.held_out.fraction > 0 else self.engine
         self._accuracy: dict[str, float] = {}
@@ -78,41 +100,48 @@ class VlmTask:
     def prepare(self, run_dir: Path) -> None:
         """Build the network and its tokenizer, or read them back: a resumed run must not make others."""
         start, world = run_dir / "cache" / "vlm", processes.current()
-        if world.size > 1 and self.training.parallel == "fsdp":
+        if world.size > 1 and self.training.parallel == "fsdp" and self.config.mixture.get("text", 0) > 0:
             raise ConfigError(
                 f"the VLM reads pictures in some parts of a batch and none in others, but fsdp needs all "
-                f"{world.size} processes to use the same layers; say parallel ddp"
+                f"{world.size} processes to use the same layers; say parallel ddp, or mixture.text: 0"
             )
         with world.together():
             if world.is_main and not (start / storage.MANIFEST_NAME).exists():
-                if self.config.init_from is not None:
-                    encoder = VLMEncoder.from_pretrained(self.config.init_from)
-                else:
-                    encoder = self.build()
+                encoder = self._first_encoder()
                 start.mkdir(parents=True, exist_ok=True)
                 encoder.save_pretrained(start)
                 storage.write_manifest(start, {"kind": "initial-vlm"})
         storage.verify_manifest(start)
-        self.encoder = VLMEncoder.from_pretrained(start)
+        self.encoder = self._vlm_class.from_pretrained(start)
         self.encoder.model.to(runtime.pick_device(self.training.device))
+
+    def _first_encoder(self) -> VLMEncoder:
+        if self.config.init_from is None:
+            return self.build()
+        folder = Path(self.config.init_from)
+        of_a_model = (folder.parent / "processor").is_dir() and not (
+            folder / "tokenizer_config.json"
+        ).is_file()
+        if self._rewrites and of_a_model:
+            return build_chat_vlm(VLMEncoder.from_pretrained(folder))
+        return self._vlm_class.from_pretrained(self.config.init_from)
 
     def build(self) -> VLMEncoder:
         """A new mini VLM whose tokenizer knows the words of the world, the questions and the answers."""
         seed = derive_seed(self.training.seed, "corpus")
         texts = list(self.engine.corpus(self.config.num_corpus_texts, seed))
         for index in range(self.config.num_corpus_texts // 4):
-            question = draw_question(
-                _unmarked(sample_or_next(self.engine, seed, index)),
-                self.engine.names,
-                generator(seed, "question", index),
-            )
+            _, question = self._asked(self.engine, seed, index)
             texts += [question.text, f" {question.answer}", CAPTION_PROMPT]
-        return build_mini_vlm(
+        encoder = build_mini_vlm(
             texts,
             vocab_size=self.config.vocab_size,
             seed=derive_seed(self.training.seed, "init") % 2**63,
             **self.config.model,
         )
+        if self.config.vision_from is not None:
+            _take_vision(encoder, self.config.vision_from)
+        return build_chat_vlm(encoder) if self._rewrites else encoder
 
     def modules(self) -> dict[str, nn.Module]:
         """The whole network, language head included."""
@@ -153,12 +182,13 @@ class VlmTask:
             return None
         asked = self._probe_questions()
         answers: list[str] = []
+        limit = _MAX_REWRITE_TOKENS if self._rewrites else _MAX_ANSWER_TOKENS
         for first in range(0, len(asked), _PROBE_CHUNK):
             chunk = asked[first : first + _PROBE_CHUNK]
             answers += self.encoder.answer(
                 [question.text for _, question in chunk],
-                [[Image.fromarray(image)] for image, _ in chunk],
-                max_new_tokens=_MAX_ANSWER_TOKENS,
+                [[Image.fromarray(image) for image in images] for images, _ in chunk],
+                max_new_tokens=limit,
             )
         right = [is_right(question, answer) for answer, (_, question) in zip(answers, asked, strict=True)]
         total = Counter(question.subject for _, question in asked)
@@ -168,8 +198,11 @@ class VlmTask:
         log.info("step %d: %s", step, self._accuracy)
         return text_sheet(
             [
-                (image, f"{question.text}\n{answer}   ({'right' if good else question.answer})")
-                for good, answer, (image, question) in zip(right, answers, asked, strict=True)
+                (
+                    side_by_side(images),
+                    f"{question.text}\n{answer}   ({'right' if good else question.answer})",
+                )
+                for good, answer, (images, question) in zip(right, answers, asked, strict=True)
             ][:_SHEET_ENTRIES],
             title="  ".join(f"{name} {value:.2f}" for name, value in self._accuracy.items()),
         )
@@ -181,6 +214,10 @@ class VlmTask:
     def _conversation(self, seed: int, index: int) -> tuple[Conversation, str]:
         rng = generator(seed, "conversation", index)
         form = _weighted(self.config.mixture, rng)
+        if form == "rewrite":
+            sample = sample_or_next(self.engine, seed, index, _weighted(self._with_references, rng))
+            question = rewrite_question(sample)
+            return Conversation(sample.images, question.text, question.answer), sample.key
         sample = sample_or_next(
             self.engine, seed, index, _weighted(self._with_images, rng) if form == "edit" else None
         )
@@ -207,20 +244,52 @@ class VlmTask:
         return {name: value.to(self.encoder.device) for name, value in inputs.items()}
 
     def _patches(self, images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        if len({image.shape for image in images}) == 1:
+        if len({image.shape for image in images}) == 1 and self.encoder.reads(*images[0].shape[:2]):
             return self.encoder.image_inputs(torch.stack(list(images)))
-        parts = [self.encoder.image_inputs(image[None]) for image in images]
+        parts = [self._patches_of(image) for image in images]
         return torch.cat([patches for patches, _ in parts]), torch.cat([grid for _, grid in parts])
 
-    def _probe_questions(self) -> list[tuple[np.ndarray, Question]]:
+    def _patches_of(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        if self.encoder.reads(*image.shape[:2]):
+            return self.encoder.image_inputs(image[None])
+        # Published processors work in multiples of 28 pixels: other sizes are resized, as at inference.
+        picture = Image.fromarray(image.cpu().numpy())
+        vision = self.encoder.processor.image_processor(images=[picture], return_tensors="pt")
+        return vision["pixel_values"].to(image.device), vision["image_grid_thw"].to(image.device)
+
+    def _probe_questions(self) -> list[tuple[tuple[np.ndarray, ...], Question]]:
         seed = derive_seed(self.training.seed, "probe")
-        samples = [
-            sample_or_next(self.probes, seed, index) for index in range(self.config.num_probe_questions)
-        ]
-        return [
-            (sample.target, draw_question(sample, self.engine.names, generator(seed, "question", index)))
-            for index, sample in enumerate(map(_unmarked, samples))
-        ]
+        return [self._asked(self.probes, seed, index) for index in range(self.config.num_probe_questions)]
+
+    def _asked(self, engine: CollageEngine, seed: int, index: int) -> tuple[tuple[np.ndarray, ...], Question]:
+        """Images and a question about them: of a sample with references, to rewrite its instruction."""
+        sample = sample_or_next(engine, seed, index)
+        if self._rewrites and sample.kind in self._with_references:
+            return sample.images, rewrite_question(sample)
+        sample = _unmarked(sample)
+        return (sample.target,), draw_question(sample, engine.names, generator(seed, "question", index))
+
+    @property
+    def _rewrites(self) -> bool:
+        return self.config.mixture.get("rewrite", 0) > 0
+
+    @property
+    def _vlm_class(self) -> type[VLMEncoder]:
+        """What is written for a DiT reads plain words; what rewrites is talked to."""
+        return ChatVLM if self._rewrites else VLMEncoder
+
+
+def _take_vision(encoder: VLMEncoder, source: str) -> None:
+    """Put the weights of another model's vision part into a new one."""
+    own, other = (vlm.model.model.visual for vlm in (encoder, VLMEncoder.from_pretrained(source)))
+    wanted, given = ({n: tuple(p.shape) for n, p in part.named_parameters()} for part in (own, other))
+    if wanted != given:
+        name = next(n for n in {**wanted, **given} if wanted.get(n) != given.get(n))
+        raise ConfigError(
+            f"the vision part of {source} does not fit task.model: {name} is {given.get(name)} there and "
+            f"{wanted.get(name)} here; take its sizes"
+        )
+    own.load_state_dict(other.state_dict())
 
 
 def _unmarked(sample: TrainingSample) -> TrainingSample:

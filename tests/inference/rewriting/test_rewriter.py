@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.support.tiny_kontext import write_tiny_qwen
+from tiny_kontext import write_tiny_qwen
 
 from dreamomni.errors import ModelError
 from dreamomni.inference.rewriting.cache import AnswerCache, rewrites_folder

@@ -80,6 +80,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     },
 }
 """Published configs of frozen models, by hub id (and folder inside it)."""
+# Its language part is the same, and its gated vision FeedForward of 3420 has the weights of one of 5120.
+PUBLISHED["Qwen/Qwen2.5-VL-7B-Instruct"] = PUBLISHED["Qwen/Qwen2-VL-7B-Instruct"]
 
 _MINI = Path(dreamomni.models.__file__).parent / "weights" / "mini"
 
