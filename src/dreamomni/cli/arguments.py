@@ -1,15 +1,21 @@
 """Arguments that several verbs share, and the way from them to written pictures."""
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dreamomni.inference.pipeline import DreamOmniPipeline
+    from dreamomni.inference.opening import Pipeline
     from dreamomni.tasks.request import Request
     from dreamomni.tasks.result import ImageResult
 
-MODEL_HELP = "a packaged model, a folder, or a hub id (default: %(default)s)"
+logger = logging.getLogger(__name__)
+
+MODEL_HELP = (
+    "a packaged model, kontext (DreamOmni2's published weights, from the hub), a folder, or a hub id "
+    "(default: %(default)s)"
+)
 
 
 def positive_int(text: str) -> int:
@@ -37,9 +43,22 @@ def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --model, --device, --dtype and --threads."""
+    """Add --model, --base-model, --official, --device, --dtype and --threads."""
     group = parser.add_argument_group("model")
     group.add_argument("--model", default="mini", metavar="MODEL", help=MODEL_HELP)
+    group.add_argument(
+        "--base-model",
+        default=None,
+        metavar="PATH",
+        help="kontext: folder or hub id of FLUX.1-Kontext-dev (default: base/ in the model's folder, or the "
+        "hub's)",
+    )
+    group.add_argument(
+        "--official",
+        action="store_true",
+        help="kontext: round sizes and positions as the published DreamOmni2 release does: images are "
+        "stretched to one of 17 sizes, and a result has about a megapixel",
+    )
     group.add_argument(
         "--device", default=None, help="cpu, cuda, cuda:N or mps (default: the best one at hand)"
     )
@@ -79,12 +98,29 @@ def add_sampling_arguments(parser: argparse.ArgumentParser, *, images: bool = Tr
     group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def load_pipeline(args: argparse.Namespace) -> "DreamOmniPipeline":
+def add_reference_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what matters to requests with several images: --adapter and --no-rewrite."""
+    group = parser.add_argument_group("references (models with LoRAs or a rewriter)")
+    group.add_argument(
+        "--adapter",
+        choices=("auto", "edit", "generate", "none"),
+        default="auto",
+        help="which LoRA is on (auto: edit from two images on, generate with --subject, else none)",
+    )
+    group.add_argument(
+        "--no-rewrite",
+        action="store_true",
+        help="read the words as they stand; else a model's VLM puts those about several images into the form "
+        "it was trained on, and the result says what it made of them",
+    )
+
+
+def load_pipeline(args: argparse.Namespace) -> "Pipeline":
     """Load the model that `--model` names onto the device that the arguments name."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    from dreamomni.inference.pipeline import DreamOmniPipeline
+    from dreamomni.inference.opening import open_pipeline
     from dreamomni.runtime import pick_device, pick_dtype, set_threads
 
     # Both libraries draw bars of their own while loading, which would break up ours.
@@ -92,8 +128,13 @@ def load_pipeline(args: argparse.Namespace) -> "DreamOmniPipeline":
     transformers_logging.disable_progress_bar()
     set_threads(args.threads)
     device = pick_device(args.device)
-    pipe = DreamOmniPipeline.from_pretrained(args.model, torch_dtype=pick_dtype(args.dtype, device)).to(
-        device
+    pipe = open_pipeline(
+        args.model,
+        device=device,
+        dtype=pick_dtype(args.dtype, device),
+        base_model=args.base_model,
+        official=args.official,
+        rewriter=not getattr(args, "no_rewrite", False),
     )
     pipe.set_progress_bar_config(desc="denoising", leave=False, disable=getattr(args, "quiet", False))
     return pipe
@@ -112,18 +153,18 @@ def serve(
     Returns:
         The result, and the paths of its pictures, followed by those of every file beside them.
     """
-    from dreamomni.inference.adapters import adapter_names
-    from dreamomni.inference.loading import read_grid, resolve_model
+    from dreamomni.inference.opening import check_servable
     from dreamomni.inference.output import check_outputs, output_paths, save_result
-    from dreamomni.inference.plan import make_plan
-    from dreamomni.models.folder import read_card
 
     named = [Path(args.output), *(path for path in beside if path is not None)]
     paths = [output_paths(path, request.num_images) for path in named]
     check_outputs([path for some in paths for path in some])
-    folder = resolve_model(args.model)
-    make_plan(request, read_card(folder), read_grid(folder), adapter_names(folder))
+    check_servable(request, args.model, base_model=args.base_model, official=args.official)
     result = load_pipeline(args).run(request)
+    if result.provenance.revised_prompt is not None:
+        logger.info("the words were rewritten to: %s", result.provenance.revised_prompt)
+    for sentence in result.provenance.warnings:
+        logger.warning(sentence)
     save_result(result, request, paths[0])
     return result, paths
 
@@ -144,12 +185,12 @@ def build_request(values: dict[str, Any], args: argparse.Namespace) -> "Request"
         args: Parsed arguments of `add_sampling_arguments`.
     """
     from dreamomni.tasks.geometry import Size
-    from dreamomni.tasks.images import load_image
+    from dreamomni.tasks.images import load_images
     from dreamomni.tasks.request import parse_request
 
     given = {name: value for name, value in values.items() if value is not None}
     if given.get("images"):
-        given["images"] = tuple(load_image(path) for path in given["images"])
+        given["images"] = load_images(given["images"])
         given["image_guidance_scale"] = args.image_guidance
     return parse_request(
         {
@@ -158,6 +199,8 @@ def build_request(values: dict[str, Any], args: argparse.Namespace) -> "Request"
             "num_inference_steps": args.steps,
             "guidance_scale": args.guidance,
             "num_images": args.num_images,
+            "adapter": getattr(args, "adapter", "auto"),
+            "rewrite": not getattr(args, "no_rewrite", False),
             **given,
         }
     )

@@ -4,7 +4,13 @@ import argparse
 import re
 from typing import Any
 
-from dreamomni.cli.arguments import add_model_arguments, add_output, add_sampling_arguments, produce
+from dreamomni.cli.arguments import (
+    add_model_arguments,
+    add_output,
+    add_reference_arguments,
+    add_sampling_arguments,
+    produce,
+)
 
 
 def add_parser(verbs: Any) -> None:
@@ -64,6 +70,7 @@ def add_parser(verbs: Any) -> None:
     )
     # "-4,0,0,0" is a value (a wrong one, which is told so), not an unknown option.
     parser._negative_number_matcher = re.compile(r"^-[\d.]")
+    add_reference_arguments(parser)
     add_sampling_arguments(parser)
     add_model_arguments(parser)
     parser.set_defaults(run=run)

@@ -3,7 +3,13 @@
 import argparse
 from typing import Any
 
-from dreamomni.cli.arguments import add_model_arguments, add_output, add_sampling_arguments, produce
+from dreamomni.cli.arguments import (
+    add_model_arguments,
+    add_output,
+    add_reference_arguments,
+    add_sampling_arguments,
+    produce,
+)
 
 CONTROLS = ("canny", "depth", "pose", "scribble", "segmentation")
 
@@ -32,6 +38,7 @@ def add_parser(verbs: Any) -> None:
         help="images whose things the prompt speaks of as image 1, image 2, ...",
     )
     group.add_argument("-i", "--image", default=None, metavar="FILE", help="the map of --control")
+    add_reference_arguments(parser)
     add_sampling_arguments(parser)
     add_model_arguments(parser)
     parser.set_defaults(run=run)

@@ -6,12 +6,12 @@ import numpy as np
 
 from dreamomni.evaluation.cases import EvalCase
 from dreamomni.evaluation.runner import Generate, Pixels
-from dreamomni.inference.pipeline import DreamOmniPipeline
+from dreamomni.inference.opening import Pipeline
 from dreamomni.tasks.request import Request, parse_request
 
 
 def from_pipeline(
-    pipe: DreamOmniPipeline,
+    pipe: Pipeline,
     *,
     num_inference_steps: int | None = None,
     guidance_scale: float | None = None,

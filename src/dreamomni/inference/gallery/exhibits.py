@@ -14,7 +14,7 @@ from dreamomni.inference.gallery.questions import (
     ask_words,
     load_world,
 )
-from dreamomni.inference.pipeline import DreamOmniPipeline
+from dreamomni.inference.opening import Pipeline
 from dreamomni.tasks.request import Request
 from dreamomni.tasks.result import ImageResult
 
@@ -52,9 +52,7 @@ class Exhibit:
         return shown if self.question.truth is None else [*shown, ("ground truth", self.question.truth)]
 
 
-def make_exhibits(
-    pipe: DreamOmniPipeline, *, seed: int = 0, on_progress: Progress | None = None
-) -> list[Exhibit]:
+def make_exhibits(pipe: Pipeline, *, seed: int = 0, on_progress: Progress | None = None) -> list[Exhibit]:
     """Make every picture of the gallery with one model; tasks that it did not learn are left out."""
     world = load_world(pipe.card)
     exhibits: list[Exhibit] = []
@@ -68,7 +66,7 @@ def make_exhibits(
     return exhibits
 
 
-def describe(pipe: DreamOmniPipeline, seed: int) -> str:
+def describe(pipe: Pipeline, seed: int) -> str:
     """One line on what made the pictures."""
     count = sum(parameter.numel() for parameter in pipe.transformer.parameters())
     side = pipe.card.base_size
@@ -79,7 +77,7 @@ def describe(pipe: DreamOmniPipeline, seed: int) -> str:
 
 
 def _serve(
-    pipe: DreamOmniPipeline, asked: Sequence[Question], what: str, on_progress: Progress | None
+    pipe: Pipeline, asked: Sequence[Question], what: str, on_progress: Progress | None
 ) -> list[ImageResult]:
     requests = [one.request for one in asked]
     if on_progress is None or not requests:

@@ -4,10 +4,8 @@ A call runs stage by stage over all its requests (words, text, images, denoising
 network is needed once and may be elsewhere for the rest of the time.
 """
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any, Self
 
@@ -16,7 +14,6 @@ from diffusers import (
     AutoencoderKL,
     DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
-    FluxKontextPipeline,
     FluxTransformer2DModel,
 )
 from PIL import Image
@@ -30,7 +27,9 @@ from dreamomni.inference.call import check_output_type, requests_of, sampling_op
 from dreamomni.inference.kontext import stages
 from dreamomni.inference.kontext.plan import KontextPlan, kontext_card, make_kontext_plan, record
 from dreamomni.inference.kontext.weights import fingerprint_weights
+from dreamomni.inference.memory.managed import ManagedMemory
 from dreamomni.inference.pipeline import DreamOmniPipelineOutput, StepCallback
+from dreamomni.inference.rewriting.rewriter import Job, Rewriter
 from dreamomni.inference.stages import decode, put_back, start_noise, to_uint8
 from dreamomni.inference.structure import fingerprint
 from dreamomni.models.adapters import detached, load_adapter, loaded, using
@@ -48,7 +47,7 @@ MAX_BATCH_TOKENS = 16_384
 """Of all images of one pass, which bounds its memory: 4 of a megapixel from words alone. One always runs."""
 
 
-class KontextPipeline(DiffusionPipeline):
+class KontextPipeline(ManagedMemory, DiffusionPipeline):
     """Image generation and editing with FLUX.1-Kontext, and with DreamOmni2's LoRAs where they are loaded.
 
     Args:
@@ -93,7 +92,7 @@ class KontextPipeline(DiffusionPipeline):
         )
         self.card = card or kontext_card()
         self.official = official
-        self.rewriter: Any = None
+        self.rewriter: Rewriter | None = None
         self.files: KontextFiles | None = None
         self.model_hash = ""
 
@@ -136,6 +135,8 @@ class KontextPipeline(DiffusionPipeline):
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
         """Write the base as a folder of FLUX.1-Kontext, which diffusers loads as well; LoRAs stay outside."""
+        from diffusers import FluxKontextPipeline  # late: it imports image processors that warn
+
         with detached(self.transformer):
             FluxKontextPipeline(**self.components).save_pretrained(save_directory, **kwargs)
 
@@ -143,11 +144,6 @@ class KontextPipeline(DiffusionPipeline):
     def adapters(self) -> Mapping[str, bool]:
         """Name of a LoRA -> whether it is loaded."""
         return adapter_states(self.transformer)
-
-    @property
-    def execution_device(self) -> torch.device:
-        """Where networks compute, wherever their weights rest."""
-        return self._execution_device
 
     def run(self, request: Request, *, callback_on_step_end: StepCallback | None = None) -> ImageResult:
         """Serve one request.
@@ -242,10 +238,6 @@ class KontextPipeline(DiffusionPipeline):
             made, provenance = self._raw(requests, output_type, callback_on_step_end)
         return DreamOmniPipelineOutput(images=made, provenance=provenance) if return_dict else (made,)
 
-    def _using(self, part: str) -> AbstractContextManager[Any]:
-        """Entered around the stage that needs a part: "vlm", "text_encoder", ..., "transformer", "vae"."""
-        return nullcontext()
-
     def _sample(
         self, requests: Sequence[Request], callback: StepCallback | None
     ) -> tuple[list[KontextPlan], list[tuple[list[int], Tensor]]]:
@@ -283,18 +275,16 @@ class KontextPipeline(DiffusionPipeline):
         """Let the rewriter revise the words of the plans that have references."""
         if self.rewriter is None or not any(plan.rewrite for plan in plans):
             return list(plans)
+        jobs = {
+            number: Job(plan.prompt, plan.seen, "generate" if plan.task == "subject" else "edit")
+            for number, plan in enumerate(plans)
+            if plan.rewrite
+        }
         with self._using("vlm"):
-            return [self._revised(plan) if plan.rewrite else plan for plan in plans]
-
-    def _revised(self, plan: KontextPlan) -> KontextPlan:
-        task = "generate" if plan.task == "subject" else "edit"
-        found = self.rewriter.rewrite(plan.prompt, plan.seen, task=task)
-        return dataclasses.replace(
-            plan,
-            words=found.prompt,
-            revised_prompt=found.revised_prompt,
-            warnings=(*plan.warnings, *found.warnings),
-        )
+            found = dict(zip(jobs, self.rewriter.rewrite_all(list(jobs.values())), strict=True))
+        return [
+            plan.reworded(found[number]) if number in found else plan for number, plan in enumerate(plans)
+        ]
 
     def _encode_texts(self, plans: list[KontextPlan]) -> dict[str, stages.TextEmbeds]:
         """Words -> embeddings of one row, each text once. Plans whose words are cut off get a warning."""
@@ -303,7 +293,7 @@ class KontextPipeline(DiffusionPipeline):
             count = num_tokens(self.tokenizer_2, plan.words)
             if count > MAX_T5_TOKENS:
                 sentence = f"the words make {count} tokens, and only the first {MAX_T5_TOKENS} were read"
-                plans[number] = dataclasses.replace(plan, warnings=(*plan.warnings, sentence))
+                plans[number] = plan.warned(sentence)
         words = list(dict.fromkeys(plan.words for plan in plans))
         with self._using("text_encoder"):
             pooled = [pooled_text(self.text_encoder, self.tokenizer, [text], device) for text in words]
@@ -359,6 +349,8 @@ class KontextPipeline(DiffusionPipeline):
             using(self.transformer, plan.adapter),
             self.progress_bar(total=plan.num_inference_steps) as bar,
         ):
+            conditions = stages.modulation_conditions(self.transformer, text, plan.guidance_scale)
+            self._prepare_modulation(torch.cat(schedule.timesteps), conditions)
             velocity = stages.kontext_velocity(
                 self.transformer, text, stages.stack_images(images), ids, schedule, plan.guidance_scale
             )

@@ -6,14 +6,15 @@ stretched. References larger than the training area are scaled down to it with t
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from PIL import Image
 
 from dreamomni.errors import RequestError
 from dreamomni.inference.adapters import choose_adapter, wanted_adapter
 from dreamomni.inference.plan import check_request
+from dreamomni.inference.rewriting.rewriter import Rewriting
 from dreamomni.inference.structure import Kept, fingerprint
 from dreamomni.models.folder import ModelCard
 from dreamomni.models.kontext.files import KONTEXT, LICENCE
@@ -109,6 +110,15 @@ class KontextPlan:
         """What plans must have in common to be denoised as one batch."""
         settings = (self.num_inference_steps, self.guidance_scale, self.adapter, self.official)
         return (self.size, self.image_grids, settings)
+
+    def warned(self, *sentences: str) -> Self:
+        """The same with more warnings."""
+        return replace(self, warnings=(*self.warnings, *sentences))
+
+    def reworded(self, found: Rewriting) -> Self:
+        """The same with what a rewriter made of the prompt."""
+        revised = replace(self, words=found.prompt, revised_prompt=found.revised_prompt)
+        return revised.warned(*found.warnings)
 
 
 def grid_of(size: Size) -> Grid:

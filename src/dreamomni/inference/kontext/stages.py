@@ -17,6 +17,7 @@ from dreamomni.flow.solvers import Velocity
 from dreamomni.inference.stages import pad_to_grid, to_pixels
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.kontext.resolutions import GRID_PX
+from dreamomni.models.modulation import Conditions
 from dreamomni.models.packing import NUM_ID_AXES, Grid, build_image_ids, pack_latents
 
 
@@ -123,6 +124,12 @@ def kontext_velocity(
         return predicted[:, :num_noise].float()
 
     return velocity
+
+
+def modulation_conditions(transformer: Any, text: TextEmbeds, guidance_scale: float) -> Conditions:
+    """What the network's modulation sees beside the time, just as `kontext_velocity` tells it."""
+    told = transformer.config.guidance_embeds
+    return Conditions(text.pooled, torch.full([len(text.pooled)], guidance_scale) if told else None)
 
 
 def stack_images(rows: Sequence[Sequence[Tensor]]) -> Tensor | None:
