@@ -19,7 +19,7 @@ def test_isolated_references_are_computed_once(tiny_model_dir: Path, monkeypatch
             parameter.add_(0.05 * torch.randn_like(parameter))
     pipe = DreamOmniPipeline.from_pretrained(tiny_model_dir, transformer=transformer)
     pipe.set_progress_bar_config(disable=True)
-    images = [Image.effect_noise((40, 32), 80 + number).convert("RGB") for number in range(2)]
+    images = [Image.new("RGB", (40, 32), colour) for colour in ("red", "teal")]
     call = {"image": images, "num_inference_steps": 3, "guidance_scale": 2.0, "output_type": "latent"}
 
     encoded: list[int] = []

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from dreamomni.inference.adapters import adapter_states, load_adapters, save_ada
 from dreamomni.inference.call import requests_of
 from dreamomni.inference.components import load_components
 from dreamomni.inference.loading import hash_model, resolve_model
+from dreamomni.inference.memory.managed import ManagedMemory
 from dreamomni.inference.plan import Plan, doubts, make_plan
 from dreamomni.inference.reading import read_marks
 from dreamomni.models import adapters
@@ -61,7 +63,7 @@ class DreamOmniPipelineOutput(BaseOutput):
     provenance: list[Provenance]
 
 
-class DreamOmniPipeline(DiffusionPipeline):
+class DreamOmniPipeline(ManagedMemory, DiffusionPipeline):
     """Image generation and editing with one DreamOmni model.
 
     Args:
@@ -300,10 +302,11 @@ class DreamOmniPipeline(DiffusionPipeline):
         """One image for each (plan, seed); the plans have one shape. A plan may come several times."""
         first = plans[0]
         vlm, autoencoder = VLMEncoder(self.text_encoder, self.processor), Autoencoder(self.vae)
-        device = self._execution_device
+        device = self.execution_device
         words, images = [plan.words for plan in plans], [plan.images for plan in plans]
         empty = [""] * len(plans)
-        image_latents = stages.encode_images(autoencoder, images, self.grid_px, device)
+        with self._using("vae") if any(images) else nullcontext():
+            image_latents = stages.encode_images(autoencoder, images, self.grid_px, device)
         guided_by_images = bool(image_latents) and first.image_guidance_scale != 1
         # Without words there is nothing to be guided by, and half the work.
         guided = (first.guidance_scale != 1 and any(words)) or guided_by_images
@@ -312,29 +315,38 @@ class DreamOmniPipeline(DiffusionPipeline):
             latents = image_latents if any(own) else ()
             return stages.Conditions(stages.encode_text(vlm, texts, own), latents)
 
-        velocity = stages.guided_velocity(
-            self.transformer,
-            conditions(words, images),
-            without_text=conditions(empty, images) if guided else None,
-            without_images=conditions(empty, [()] * len(plans)) if guided_by_images else None,
-            guidance_scale=first.guidance_scale,
-            image_guidance_scale=first.image_guidance_scale,
-        )
+        with self._using("text_encoder"):
+            full = conditions(words, images)
+            without_text = conditions(empty, images) if guided else None
+            without_images = conditions(empty, [()] * len(plans)) if guided_by_images else None
         noise = stages.start_noise(autoencoder, first.size, seeds, self.grid_px).to(device)
         sigmas = make_sigmas(first.num_inference_steps, shift=self.scheduler.config.shift)
-        with self.progress_bar(total=first.num_inference_steps) as bar:
+        with (
+            self._using("transformer"),
+            adapters.using(self.transformer, first.adapter),
+            self.progress_bar(total=first.num_inference_steps) as bar,
+        ):
+            self._prepare_modulation(sigmas[:-1])
+            velocity = stages.guided_velocity(
+                self.transformer,
+                full,
+                without_text=without_text,
+                without_images=without_images,
+                guidance_scale=first.guidance_scale,
+                image_guidance_scale=first.image_guidance_scale,
+            )
 
             def on_step(step: int, latents: Tensor) -> None:
                 bar.update()
                 if callback is not None:
                     callback(self, step, sigmas[step], {"latents": latents})
 
-            with adapters.using(self.transformer, first.adapter):
-                return sample_euler(velocity, noise, sigmas, on_step=on_step)
+            return sample_euler(velocity, noise, sigmas, on_step=on_step)
 
     @torch.no_grad()
     def _decode(self, latents: Tensor, plans: Sequence[Plan]) -> Tensor:
-        pixels = stages.decode(Autoencoder(self.vae), latents, plans[0].size)
+        with self._using("vae"):
+            pixels = stages.decode(Autoencoder(self.vae), latents, plans[0].size)
         return stages.put_back(pixels, [plan.kept for plan in plans])
 
     def _raw(self, plans: Sequence[Plan], output_type: str, callback: StepCallback | None) -> Any:
@@ -344,10 +356,12 @@ class DreamOmniPipeline(DiffusionPipeline):
             )
         batches = self._sample(plans, callback)
         if output_type == "latent":
+            self.maybe_free_model_hooks()
             return torch.cat([latents for _, latents in batches])
         pixels = torch.cat(
             [self._decode(latents, [plans[number] for number in members]) for members, latents in batches]
         )
+        self.maybe_free_model_hooks()
         pixels = pixels.clamp(-1, 1) / 2 + 0.5
         return pixels if output_type == "pt" else pixels.permute(0, 2, 3, 1).cpu().numpy()
 

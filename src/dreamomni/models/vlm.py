@@ -97,8 +97,8 @@ class VLMEncoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.model.device
+        """Where it computes."""
+        return execution_device(self.model)
 
     @property
     def image_multiple(self) -> int:
@@ -278,8 +278,17 @@ class VLMEncoder:
                 )
 
 
+def execution_device(model: nn.Module) -> torch.device:
+    """Where a network computes: where its weights are, or where offloading brings them."""
+    for module in model.modules():
+        device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return next(model.parameters()).device
+
+
 def _run_trunk(model: Qwen2VLForConditionalGeneration, inputs: Mapping[str, Tensor]) -> TextFeatures:
-    device = model.device
+    device = execution_device(model)
     moved = {key: value.to(device) for key, value in inputs.items()}
     output = _penultimate_trunk(model)(**moved, use_cache=False)
     return TextFeatures(output.last_hidden_state, moved["attention_mask"].bool())

@@ -35,7 +35,7 @@ class ManagedMemory:
     @property
     def execution_device(self) -> torch.device:
         """Where networks compute, wherever their weights rest."""
-        if self.memory is not None:
+        if self.memory is not None and self.memory.mode != "full":
             return self.memory.device
         device: torch.device = self._execution_device  # type: ignore[attr-defined]
         return device
@@ -80,6 +80,7 @@ def plan_for(
     device_bytes: int | None = None,
     workload: Workload | None = None,
     quantisation: Quantisation = "int8",
+    level: int = logging.INFO,
 ) -> MemoryPlan:
     """Choose a plan for this machine and tell it, before anything is loaded.
 
@@ -91,6 +92,7 @@ def plan_for(
         device_bytes: What the device can give; None asks it.
         workload: The largest request that is expected.
         quantisation: For mode "quantized".
+        level: At which the plan is logged.
 
     Raises:
         ModelError: The mode needs more than there is, or a library that is missing.
@@ -108,7 +110,7 @@ def plan_for(
         quantisation=quantisation,
     )
     for line in plan.lines():
-        logger.info(line)
+        logger.log(level, line)
     return plan
 
 

@@ -104,6 +104,6 @@ def _library(kind: Quantisation) -> Any:
 def quantised_layers(network: nn.Module) -> int:
     """How many layers hold quantised weights."""
     return sum(
-        isinstance(module, nn.Linear) and type(module.weight.data) is not torch.Tensor
+        isinstance(module, nn.Linear) and type(module.weight) not in (nn.Parameter, torch.Tensor)
         for module in network.modules()
     )

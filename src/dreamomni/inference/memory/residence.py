@@ -29,6 +29,8 @@ Reload = Callable[[set[str]], Mapping[str, Tensor]]
 
 _TOLERANCE = 1.1
 """A real peak beyond this many times the plan is told."""
+_WORTH_TELLING = 10**9
+"""Smaller plans that held are kept silent about."""
 
 
 class Residence:
@@ -154,7 +156,7 @@ class Residence:
         if peak > _TOLERANCE * planned:
             logger.warning("%s: the plan was too small, so leave a reserve", text)
         else:
-            logger.info(text)
+            logger.log(logging.INFO if planned >= _WORTH_TELLING else logging.DEBUG, text)
 
     def _moves(self, name: str) -> bool:
         """Whether a part comes and goes as a whole."""

@@ -7,13 +7,14 @@ user's own words are used, and a warning says why.
 import gc
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import torch
 from PIL import Image
+from torch import nn
 
 from dreamomni.errors import ModelError, RequestError
 from dreamomni.inference.loading import hash_files
@@ -76,6 +77,10 @@ class Rewriter:
         max_new_tokens: Most tokens of an answer (the published release allows 4096).
         keep_loaded: False frees the model after each call of `rewrite` or `rewrite_all`.
         cache: Where answers are remembered; None makes one in memory.
+
+    Attributes:
+        settle: Brings a network that was just loaded to the device as a memory plan wants it; None moves it.
+        settled_as: What `settle` makes of the weights, such as "int8": answers may depend on it.
     """
 
     def __init__(
@@ -98,6 +103,8 @@ class Rewriter:
         self.device = torch.device(device)
         self.max_new_tokens, self.keep_loaded = max_new_tokens, keep_loaded
         self.cache = cache or AnswerCache()
+        self.settle: Callable[[nn.Module, torch.device], Any] | None = None
+        self.settled_as = ""
         self._vlm = vlm
         self._hash: str | None = None
 
@@ -144,7 +151,10 @@ class Rewriter:
         if self._vlm is None:
             assert self.folder is not None
             self._vlm = ChatVLM.from_pretrained(self.folder, torch_dtype=self.dtype)
-        self._vlm.model.to(self.device)
+            if self.settle is not None:
+                self.settle(self._vlm.model, self.device)
+        if self.settle is None:
+            self._vlm.model.to(self.device)
         return self._vlm
 
     def free(self) -> None:
@@ -210,6 +220,7 @@ class Rewriter:
             "dtype": str(self.dtype),
             "device": self.device.type,
             "max_new_tokens": self.max_new_tokens,
+            "settled_as": self.settled_as,
         }
         # A model without files may be in training: what it said a moment ago is not what it says now.
         key = answer_key(message, images, options) if self.weights_hash else None
