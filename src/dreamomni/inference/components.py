@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
@@ -13,6 +13,9 @@ from dreamomni.models.components import load_component
 from dreamomni.models.processor import ImageOnlyQwenVLProcessor
 from dreamomni.models.transformer import DreamOmniTransformer2DModel
 
+if TYPE_CHECKING:
+    from dreamomni.inference.rewriting.rewriter import Rewriter
+
 _NETWORKS = {
     "transformer": DreamOmniTransformer2DModel,
     "vae": AutoencoderKL,
@@ -22,6 +25,9 @@ _HELPERS: dict[str, Callable[..., Any]] = {
     "processor": ImageOnlyQwenVLProcessor.from_pretrained,
     "scheduler": FlowMatchEulerDiscreteScheduler.from_pretrained,
 }
+
+REWRITER_FOLDER = "rewriter"
+"""Optional folder of a model: a VLM, with its processor, that rewrites prompts."""
 
 
 def load_components(folder: Path, dtype: torch.dtype, *, skip: Collection[str] = ()) -> dict[str, Any]:
@@ -47,3 +53,16 @@ def load_components(folder: Path, dtype: torch.dtype, *, skip: Collection[str] =
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ModelError(f"{folder / name} cannot be loaded: {reason}") from error
     return components
+
+
+def open_rewriter(folder: Path, dtype: torch.dtype) -> "Rewriter | None":
+    """Return the rewriter of a model folder, with its weights still on the disk; None where it has none.
+
+    Raises:
+        ModelError: Its folder is incomplete.
+    """
+    if not (folder / REWRITER_FOLDER).is_dir():
+        return None
+    from dreamomni.inference.rewriting.rewriter import Rewriter
+
+    return Rewriter.open(folder / REWRITER_FOLDER, dtype=dtype)

@@ -23,11 +23,12 @@ from dreamomni.flow.solvers import sample_euler
 from dreamomni.inference import stages
 from dreamomni.inference.adapters import adapter_states, load_adapters, save_adapters
 from dreamomni.inference.call import requests_of
-from dreamomni.inference.components import load_components
+from dreamomni.inference.components import REWRITER_FOLDER, load_components, open_rewriter
 from dreamomni.inference.loading import hash_model, resolve_model
 from dreamomni.inference.memory.managed import ManagedMemory
 from dreamomni.inference.plan import Plan, doubts, make_plan
 from dreamomni.inference.reading import read_marks
+from dreamomni.inference.rewriting.plans import rewrite_plans
 from dreamomni.models import adapters
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.folder import CARD_NAME, ModelCard, read_card
@@ -103,15 +104,19 @@ class DreamOmniPipeline(ManagedMemory, DiffusionPipeline):
 
         Args:
             pretrained_model_name_or_path: A packaged model ("mini"), a local folder, or a hub id.
-            **kwargs: `torch_dtype` (float32 if it is not given, whatever the files hold), and components to
-                use in place of the stored ones, by name.
+            **kwargs: `torch_dtype` (float32 if it is not given, whatever the files hold), `rewriter` (False
+                leaves it out, where the model has one), and components to use in place of the stored ones,
+                by name.
 
         Raises:
             ModelError: There is no such model, or its folder is incomplete or damaged.
         """
         folder = resolve_model(os.fspath(pretrained_model_name_or_path))
         dtype = kwargs.pop("torch_dtype", None) or torch.float32
+        wants_rewriter = kwargs.pop("rewriter", True)
         pipe = cls(**(load_components(folder, dtype, skip=kwargs) | kwargs), card=read_card(folder))
+        if wants_rewriter:
+            pipe.rewriter = open_rewriter(folder, dtype)
         if "transformer" not in kwargs:
             load_adapters(pipe.transformer, folder)
         pipe.register_to_config(_name_or_path=str(folder))
@@ -119,10 +124,12 @@ class DreamOmniPipeline(ManagedMemory, DiffusionPipeline):
         return pipe
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
-        """Write a folder that `from_pretrained` loads: diffusers' layout, the LoRAs and the card."""
+        """Write a folder that `from_pretrained` loads: diffusers' layout, LoRAs, rewriter and card."""
         with adapters.detached(self.transformer):
             super().save_pretrained(save_directory, **kwargs)
         save_adapters(self.transformer, Path(save_directory))
+        if self.rewriter is not None:
+            self.rewriter.save(Path(save_directory) / REWRITER_FOLDER)
         write_json(Path(save_directory) / CARD_NAME, self.card.model_dump(mode="json"))
 
     @property
@@ -163,10 +170,11 @@ class DreamOmniPipeline(ManagedMemory, DiffusionPipeline):
         Raises:
             RequestError: One of the requests cannot be served; none is.
         """
-        plans = [self.plan(request) for request in requests]
+        plans = self._plans(requests)
         images: list[list[Image.Image]] = [[] for _ in plans]
         marks: list[list[Marks]] = [[] for _ in plans]
-        for sentence in dict.fromkeys(doubt for plan in plans for doubt in doubts(plan, self.card)):
+        sentences = [doubt for plan in plans for doubt in (*doubts(plan, self.card), *plan.warnings)]
+        for sentence in dict.fromkeys(sentences):
             logger.warning(sentence)
         for members, latents in self._sample(plans, callback_on_step_end):
             pixels = self._decode(latents, [plans[number] for number in members])
@@ -268,10 +276,14 @@ class DreamOmniPipeline(ManagedMemory, DiffusionPipeline):
             made: Any = [image for result in results for image in result.images]
             provenance = [result.provenance for result in results for _ in result.images]
         else:
-            plans = [self.plan(request) for request in requests]
+            plans = self._plans(requests)
             provenance = [self._provenance(plan) for plan in plans for _ in plan.seeds]
             made = self._raw(plans, output_type, callback_on_step_end)
         return DreamOmniPipelineOutput(images=made, provenance=provenance) if return_dict else (made,)
+
+    def _plans(self, requests: Sequence[Request]) -> list[Plan]:
+        """The plans of all requests, in the words of the rewriter where they have references."""
+        return rewrite_plans(self, [self.plan(request) for request in requests])
 
     @torch.no_grad()
     def _sample(
@@ -371,7 +383,7 @@ class DreamOmniPipeline(ManagedMemory, DiffusionPipeline):
             model_hash=self.model_hash,
             task=plan.task,
             prompt=plan.prompt,
-            words=None if plan.words == plan.prompt else plan.words,
+            words=None if plan.words in (plan.prompt, plan.revised_prompt) else plan.words,
             structure=dict(plan.structure),
             images=plan.sources,
             seed=plan.seeds[0],
@@ -381,6 +393,8 @@ class DreamOmniPipeline(ManagedMemory, DiffusionPipeline):
             guidance_scale=plan.guidance_scale,
             image_guidance_scale=plan.image_guidance_scale if plan.images else None,
             adapter=plan.adapter,
+            revised_prompt=plan.revised_prompt,
+            warnings=plan.warnings,
             versions=versions(),
             licence=self.card.licence,
         )

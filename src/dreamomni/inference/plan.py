@@ -16,6 +16,7 @@ from dreamomni.inference.structure import Kept, fingerprint, result_size, unders
 from dreamomni.models.folder import ModelCard
 from dreamomni.tasks.geometry import Size, check_size
 from dreamomni.tasks.images import load_image
+from dreamomni.tasks.references import check_references
 from dreamomni.tasks.request import ControlRequest, OutpaintRequest, Request, SubjectRequest
 
 _FAMILIAR_AREA = 4
@@ -48,6 +49,11 @@ class Plan:
     """What the provenance says of drags, margins, masks and the like."""
     adapter: str | None = None
     """The LoRA that is on; None is the base model."""
+    rewrite: bool = False
+    """Whether a rewriter is wanted, and has references to look at."""
+    revised_prompt: str | None = None
+    """What a rewriter made of the prompt."""
+    warnings: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -95,10 +101,11 @@ def make_plan(request: Request, card: ModelCard, grid_px: int, adapters: Collect
         adapters: The LoRAs that the model has.
 
     Raises:
-        RequestError: The model did not learn the task, an image cannot be used, a size is not possible, or
-            there is no such LoRA.
+        RequestError: The model did not learn the task, an image cannot be used, the prompt names an image
+            that is not there, a size is not possible, or there is no such LoRA.
     """
     check_request(request, card)
+    check_references(request.prompt, len(request.images))
     adapter = choose_adapter(request, adapters)
     loaded = tuple(load_image(image) for image in request.images)
     if request.size is not None:
@@ -122,6 +129,8 @@ def make_plan(request: Request, card: ModelCard, grid_px: int, adapters: Collect
         colour=found.colour,
         structure=found.record,
         adapter=adapter,
+        rewrite=request.rewrite
+        and (request.task == "subject" or (request.task == "edit" and len(loaded) > 1)),
     )
 
 
