@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dreamomni.cli.memory import add_memory_arguments, memory_options
+
 if TYPE_CHECKING:
     from dreamomni.inference.opening import Pipeline
     from dreamomni.tasks.request import Request
@@ -43,7 +45,7 @@ def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --model, --base-model, --official, --device, --dtype and --threads."""
+    """Add --model, --base-model, --official, --device, --dtype, --threads and those about memory."""
     group = parser.add_argument_group("model")
     group.add_argument("--model", default="mini", metavar="MODEL", help=MODEL_HELP)
     group.add_argument(
@@ -66,6 +68,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threads", type=int, default=None, metavar="N", help="CPU threads (default: torch's choice)"
     )
+    add_memory_arguments(parser)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser, *, images: bool = True) -> None:
@@ -115,8 +118,13 @@ def add_reference_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_pipeline(args: argparse.Namespace) -> "Pipeline":
-    """Load the model that `--model` names onto the device that the arguments name."""
+def load_pipeline(args: argparse.Namespace, request: "Request | None" = None) -> "Pipeline":
+    """Load the model that `--model` names onto the device that the arguments name.
+
+    Args:
+        args: Parsed arguments of `add_model_arguments`.
+        request: What it will serve, for the plan of its memory.
+    """
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -135,6 +143,7 @@ def load_pipeline(args: argparse.Namespace) -> "Pipeline":
         base_model=args.base_model,
         official=args.official,
         rewriter=not getattr(args, "no_rewrite", False),
+        memory=memory_options(args, request),
     )
     pipe.set_progress_bar_config(desc="denoising", leave=False, disable=getattr(args, "quiet", False))
     return pipe
@@ -160,7 +169,7 @@ def serve(
     paths = [output_paths(path, request.num_images) for path in named]
     check_outputs([path for some in paths for path in some])
     check_servable(request, args.model, base_model=args.base_model, official=args.official)
-    result = load_pipeline(args).run(request)
+    result = load_pipeline(args, request).run(request)
     if result.provenance.revised_prompt is not None:
         logger.info("the words were rewritten to: %s", result.provenance.revised_prompt)
     for sentence in result.provenance.warnings:

@@ -13,6 +13,7 @@ import torch
 from dreamomni.errors import ModelError
 from dreamomni.inference.adapters import adapter_names
 from dreamomni.inference.loading import read_grid, resolve_model
+from dreamomni.inference.memory.opening import MemoryOptions, keep_plan, plan_model
 from dreamomni.inference.pipeline import DreamOmniPipeline
 from dreamomni.inference.plan import make_plan
 from dreamomni.models.folder import ADAPTER_FOLDERS, read_card
@@ -36,6 +37,7 @@ def open_pipeline(
     base_model: str | None = None,
     official: bool = False,
     rewriter: bool = True,
+    memory: MemoryOptions | str = "auto",
 ) -> Pipeline:
     """Load a model, ready to serve requests.
 
@@ -48,24 +50,34 @@ def open_pipeline(
         official: For DreamOmni2: round sizes and ids as the published release does.
         rewriter: Whether the VLM that revises prompts with references is wanted, where the model has one. It
             is loaded when it is first needed.
+        memory: "auto", "full", "sequential", "offload" or "quantized", or more in a `MemoryOptions`. The plan
+            is told before anything is loaded.
 
     Raises:
-        ModelError: There is no such model, a part is missing or damaged, or an option is for other models.
+        ModelError: There is no such model, a part is missing or damaged, an option is for other models, or
+            the memory does not suffice.
     """
+    device = torch.device(device)
+    options = memory if isinstance(memory, MemoryOptions) else MemoryOptions(memory)
     if not is_kontext(name):
         _refuse_foreign(name, base_model, official)
+        folder = resolve_model(name)
+        plan = plan_model(folder, options, device=device, dtype=dtype)
         pipe: Pipeline = DreamOmniPipeline.from_pretrained(name, torch_dtype=dtype)
-        return pipe.to(device)
+        keep_plan(pipe, plan, folder, device=device, dtype=dtype)
+        return pipe
     from dreamomni.inference.kontext.pipeline import KontextPipeline
     from dreamomni.inference.rewriting.rewriter import Rewriter
 
     files = find_kontext(name, base_model, vlm=rewriter)
     logger.info(LICENCE_NOTICE)
+    plan = plan_model(files, options, device=device, dtype=dtype)
     pipe = KontextPipeline.from_files(files, dtype, official=official)
     if files.vlm is not None:
         # The published VLM was trained on images at the official sizes, whatever the DiT is shown.
         pipe.rewriter = Rewriter.open(files.vlm, device=device, dtype=dtype, official=True)
-    return pipe.to(device)
+    keep_plan(pipe, plan, files, device=device, dtype=dtype)
+    return pipe
 
 
 def check_servable(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamomni.errors import ModelError
+from dreamomni.models.folder import read_card
 from dreamomni.models.kontext.files import KontextFiles
 
 _MODULATION = re.compile(
@@ -60,6 +61,7 @@ class Geometry:
         depth: Blocks of the transformer.
         isolated: Whether keys and values of the references are kept through a request.
         guidance_batch: Forward passes that run as one batch.
+        side: Of the square that it makes where nothing else is asked, in pixels.
     """
 
     kind: str
@@ -70,6 +72,7 @@ class Geometry:
     depth: int
     isolated: bool = False
     guidance_batch: int = 1
+    side: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ def dreamomni_facts(folder: Path, name: str | None = None) -> ModelFacts:
         depth=transformer["num_stages"] * transformer["blocks_per_stage"],
         isolated=transformer.get("reference_attention", "joint") == "isolated",
         guidance_batch=2,
+        side=read_card(folder).base_size,
     )
     return ModelFacts(name or folder.name, tuple(parts), geometry)
 

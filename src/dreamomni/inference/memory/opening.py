@@ -16,9 +16,14 @@ from dreamomni.inference.memory.plan import MemoryPlan, Quantisation, Workload
 from dreamomni.inference.memory.residence import Reload
 from dreamomni.models.components import load_component
 from dreamomni.models.kontext.files import KontextFiles
+from dreamomni.tasks.geometry import Size
+from dreamomni.tasks.images import load_image
+from dreamomni.tasks.request import Request
 
 logger = logging.getLogger(__name__)
 
+_BATCH_PIXELS = 2**22
+"""Neither pipeline puts more pixels, input images included, into one pass."""
 _WORTH_TELLING = 10**9
 """Models below this many bytes are planned in silence, unless a mode was asked for."""
 
@@ -66,6 +71,15 @@ def plan_model(
         quantisation=options.quantisation,
         level=logging.INFO if told else logging.DEBUG,
     )
+
+
+def workload_of(request: Request) -> Workload:
+    """The workload of one request, as the pipelines cut it into batches."""
+    images = [load_image(image) for image in request.images]
+    size = request.size or (Size(*images[0].size) if images else None)
+    pixels = (size.num_pixels if size else 1024**2) * (1 + len(images))
+    batch = max(1, min(request.num_images, _BATCH_PIXELS // pixels))
+    return Workload(size, len(images), request.num_inference_steps or 30, batch)
 
 
 def model_facts(source: KontextFiles | Path) -> ModelFacts:

@@ -23,7 +23,6 @@ WEIGHT_BYTES: dict[Quantisation, float] = {"int8": 1.0, "fp8": 1.0, "nf4": 0.562
 
 TEXT_PARTS = ("rewriter", "text_encoder", "text_encoder_2")
 QUANTISED_PARTS = ("rewriter", "text_encoder", "text_encoder_2", "transformer")
-_SIZE = Size(1024, 1024)
 LIVE_TENSORS = {"kontext": 18, "joint": 17, "isolated": 20, "vae encoder": 5, "vae decoder": 6}
 """Tensors of (tokens, width), for an autoencoder of (pixels, first width), that live at the peak."""
 _CONVOLUTION_WORKSPACE = 1
@@ -37,13 +36,13 @@ class Workload:
     """The request a plan is made for.
 
     Attributes:
-        size: Of the result, and of every input image.
+        size: Of the result, and of every input image; None is the size that the model makes unasked.
         images: Input images.
         steps: Denoising steps.
         batch: Pictures at once.
     """
 
-    size: Size = _SIZE
+    size: Size | None = None
     images: int = 1
     steps: int = 30
     batch: int = 1
@@ -136,6 +135,7 @@ def plan_memory(
         quantisation: For mode "quantized".
     """
     workload = workload or Workload()
+    size = workload.size or Size(facts.geometry.side, facts.geometry.side)
     item = dtype.itemsize
     quantised = quantisation if mode == "quantized" else None
     weights = {part.name: _weight_bytes(part, item, quantised) for part in facts.parts}
@@ -160,7 +160,7 @@ def plan_memory(
             held = weights[part.name] - (away if name == "transformer" else 0)
         if name == "transformer" and not everything:
             held += adapters + main.largest_modulation * item  # one such layer comes at a time
-        work = _work(name, facts, workload, item)
+        work = _work(name, facts, workload, size.num_pixels, item)
         if name == "transformer" and precomputed:
             # A row of the tables has a number for each row of the layers, for each step and for time zero.
             work += main.modulation / facts.geometry.width * (workload.steps + 1) * item * workload.batch
@@ -258,9 +258,9 @@ def _weight_bytes(part: Part, item: int, quantised: Quantisation | None) -> int:
     return int(part.quantisable * WEIGHT_BYTES[quantised]) + (part.numbers - part.quantisable) * item
 
 
-def _work(name: str, facts: ModelFacts, workload: Workload, item: int) -> float:
+def _work(name: str, facts: ModelFacts, workload: Workload, pixels: int, item: int) -> float:
     """Bytes that a stage computes with, beside its weights."""
-    geometry, pixels = facts.geometry, workload.size.num_pixels
+    geometry = facts.geometry
     if name.startswith("vae"):
         live = LIVE_TENSORS[name] + _CONVOLUTION_WORKSPACE
         return live * geometry.base_width * pixels * item * workload.batch
