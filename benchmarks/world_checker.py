@@ -24,7 +24,7 @@ from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.evaluation.cases import WorldCase, make_cases
 from dreamomni.evaluation.checker import Detection, Vocabulary, detect
 from dreamomni.evaluation.degradations import Degradation
-from dreamomni.evaluation.expectation import TASK_METRICS
+from dreamomni.evaluation.expectation import REFERENCE_METRICS, TASK_METRICS
 from dreamomni.evaluation.judging import Eye, judge_answer, vocabulary_of
 from dreamomni.evaluation.record import FILL_KINDS
 from dreamomni.evaluation.scorers import direction_holds
@@ -159,14 +159,21 @@ def wrong_answers(member: WorldCase) -> dict[str, np.ndarray]:
         "shifted by 15%": np.roll(member.truth, shift, axis=1),
         "colours turned": np.ascontiguousarray(member.truth[..., [1, 2, 0]]),
     }
-    return found | ({"copy of image 1": member.case.images[0]} if member.case.images else {})
+    copies = dict(zip(("copy of image 1", "copy of image 2"), member.case.images, strict=False))
+    size = (member.truth.shape[1], member.truth.shape[0])
+    return found | {
+        name: np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        if image.shape != member.truth.shape
+        else image
+        for name, image in copies.items()
+    }
 
 
 def measure_tasks(recipe: CollageRecipe, kinds: Sequence[str], num: int, num_damages: int) -> None:
     """Print one table: rows are kinds, columns truths, damaged truths, and wrong answers."""
     eye = Eye(recipe)
     headings = [f"truth, {damage}" for damage in TASK_DAMAGES[:num_damages]]
-    wrong = ["blank", "noise", "copy of image 1", "shifted by 15%", "colours turned"]
+    wrong = ["blank", "noise", "copy of image 1", "copy of image 2", "shifted by 15%", "colours turned"]
     print(f"| kind | {' | '.join(headings)} | least | unscored | {' | '.join(wrong)} | ms |")
     print("|---" * (len(headings) + len(wrong) + 4) + "|")
     for kind in kinds:
@@ -201,7 +208,9 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=400, help="pictures a row")
     parser.add_argument("--world", default="mini-world", help="data recipe")
     parser.add_argument("--tasks", action="store_true", help="all tasks that are measured, instead")
-    parser.add_argument("--kinds", default=",".join(TASK_METRICS), help="kinds of --tasks")
+    parser.add_argument(
+        "--kinds", default=",".join((*TASK_METRICS, *REFERENCE_METRICS)), help="kinds of --tasks"
+    )
     parser.add_argument("--size", default=None, help="canvas instead of the recipe's")
     parser.add_argument("--damages", type=int, default=3, help="columns of damaged truth, itself included")
     arguments = parser.parse_args()

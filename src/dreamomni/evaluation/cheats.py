@@ -5,6 +5,8 @@
 | blank | a white canvas | nothing |
 | noise | uniform noise | nothing |
 | copy_source | image 1, unchanged (everything but prompts) | no edit followed, PSNR at its cap |
+| copy_reference | image 2, at the size of the truth (several references only) | nothing |
+| wrong_reference | what the same words mean with two references exchanged | no order of references followed |
 | other_truth | the truth of the next case of the same kind | luck: what a well-drawn but deaf answer gets |
 | telea, navier_stokes | OpenCV's two methods (holes only) | what a model must beat |
 | truth | the engine's own picture | everything; what is missing are the checker's mistakes |
@@ -16,7 +18,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dreamomni.evaluation.cases import WorldCase
+from dreamomni.evaluation.cases import SWAPPED, WorldCase
+from dreamomni.evaluation.expectation import REFERENCE_METRICS
 from dreamomni.evaluation.measures import inpaint_classic
 from dreamomni.evaluation.record import FILL_KINDS
 from dreamomni.seeding import generator
@@ -40,6 +43,21 @@ def noise(cases: Sequence[WorldCase]) -> list[Image | None]:
 def copy_source(cases: Sequence[WorldCase]) -> list[Image | None]:
     """Image 1 of each case, unchanged."""
     return [case.case.images[0] for case in cases]
+
+
+def copy_reference(cases: Sequence[WorldCase]) -> list[Image | None]:
+    """Image 2 of each case, enlarged or reduced to the size of its truth."""
+    sizes = [case.truth.shape[1::-1] for case in cases]
+    return [
+        np.asarray(cv2.resize(case.case.images[1], size, interpolation=cv2.INTER_AREA), np.uint8)
+        for case, size in zip(cases, sizes, strict=True)
+    ]
+
+
+def wrong_reference(cases: Sequence[WorldCase]) -> list[Image | None]:
+    """For two cases with exchanged references the truth of the other; the own truth without such a pair."""
+    by_id = {case.case.id: case for case in cases}
+    return [by_id.get(case.expectation.pair or case.case.id + SWAPPED, case).truth for case in cases]
 
 
 def telea(cases: Sequence[WorldCase]) -> list[Image | None]:
@@ -74,6 +92,8 @@ CHEATS: Mapping[str, Callable[[Sequence[WorldCase]], list[Image | None]]] = {
     "blank": blank,
     "noise": noise,
     "copy_source": copy_source,
+    "copy_reference": copy_reference,
+    "wrong_reference": wrong_reference,
     "other_truth": other_truth,
     "telea": telea,
     "navier_stokes": navier_stokes,
@@ -87,4 +107,6 @@ def fits(name: str, case: WorldCase) -> bool:
     """Whether a cheat can answer a case at all."""
     if name == "copy_source":
         return bool(case.case.images)
+    if name in ("copy_reference", "wrong_reference"):
+        return case.case.kind in REFERENCE_METRICS
     return name not in CLASSIC or case.case.kind in FILL_KINDS

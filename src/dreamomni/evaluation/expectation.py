@@ -38,6 +38,22 @@ TASK_METRICS: dict[str, str] = {
 }
 """Kinds of all other samples, and the names of their first scores."""
 
+REFERENCE_METRICS: dict[str, str] = {
+    kind: kind
+    for kind in (
+        "reference_add",
+        "reference_replace",
+        "reference_colour",
+        "reference_pattern",
+        "reference_style",
+        "reference_background",
+        "reference_font",
+        "subject_scene",
+        "subject_colour",
+    )
+}
+"""Kinds with several references, and the names of their scores: the shares of right answers."""
+
 
 class Measure(NamedTuple):
     """How a kind is scored that is measured on pixels rather than judged by what was seen.
@@ -57,6 +73,7 @@ class Measure(NamedTuple):
 
 _DRAG = Measure("iou", 0.5, 0.85, "overlap of the moved thing")
 _FILL = Measure("psnr_hole", 20.0, 0.0, "dB in the hole")
+_TAKEN = Measure("right", 1.0, 1.0, "taken from the right reference")
 MEASURES: dict[str, Measure] = {
     "text": Measure("right", 1.0, 1.0, "string right"),
     "drag_move": _DRAG,
@@ -69,6 +86,10 @@ MEASURES: dict[str, Measure] = {
     "segmentation": Measure("iou", 0.7, 0.85, "overlap of the regions"),
     "segment": Measure("iou", 0.7, 0.9, "overlap of the painted region"),
     "detect": Measure("iou", 0.5, 0.85, "overlap of the boxes"),
+    "reference_pattern": _TAKEN,
+    "reference_style": _TAKEN,
+    "reference_background": _TAKEN,
+    "reference_font": _TAKEN,
 }
 """The kinds that are measured, and how."""
 
@@ -140,6 +161,20 @@ class EditStep(StrictConfig):
     anchor: Known | None = None
 
 
+class Given(StrictConfig):
+    """What one reference has to give.
+
+    Attributes:
+        image: number of the image.
+        thing: the thing that it shows, or the thing to be made in its colour; None for what has no body.
+        value: pattern, style, font or name of a background; empty for things and colours.
+    """
+
+    image: int
+    thing: Asked | None = None
+    value: str = ""
+
+
 class Expectation(StrictConfig):
     """What one case must show.
 
@@ -156,6 +191,10 @@ class Expectation(StrictConfig):
         steps: for several edits, each of them.
         rejected: for subjects, the things of the sources that were not chosen, as far as they differ from
             those that were.
+        given: what each reference has to give, for kinds with several.
+        used: numbers of the images that something is taken from.
+        ground: whether the background comes from one of them, too.
+        pair: id of the case with the same words and two references exchanged; of the second of the two.
     """
 
     kind: str
@@ -168,6 +207,10 @@ class Expectation(StrictConfig):
     removed: Known | None = None
     steps: tuple[EditStep, ...] = ()
     rejected: tuple[Asked, ...] = ()
+    given: tuple[Given, ...] = ()
+    used: tuple[int, ...] = ()
+    ground: bool = False
+    pair: str | None = None
 
     @property
     def is_edit(self) -> bool:
@@ -182,7 +225,7 @@ class Expectation(StrictConfig):
     @property
     def metric(self) -> str:
         """Name of the score that the case counts for."""
-        return (T2I_METRICS | EDIT_METRICS | TASK_METRICS)[self.kind]
+        return (T2I_METRICS | EDIT_METRICS | TASK_METRICS | REFERENCE_METRICS)[self.kind]
 
 
 def expectation_of(sample: TrainingSample) -> Expectation:
@@ -197,6 +240,8 @@ def expectation_of(sample: TrainingSample) -> Expectation:
         facts = _multi_edit_facts(sample)
     elif sample.kind == "subject":
         facts = _subject_facts(sample)
+    elif sample.kind in REFERENCE_METRICS:
+        facts = _reference_facts(sample)
     elif sample.task == "control":
         facts = {"asked": _include(sample)}
     return Expectation(kind=sample.kind, width=width, height=height, **facts)
@@ -222,7 +267,7 @@ def _edit_facts(sample: TrainingSample) -> dict[str, Any]:
 def _multi_edit_facts(sample: TrainingSample) -> dict[str, Any]:
     before, after = _by_number(sample.source_objects), _by_number(sample.objects)
     steps = []
-    for told in sample.details["operations"]:
+    for told in sample.details.get("operations") or [sample.details]:
         removed, added = before.get(told["removed_instance"]), after.get(told["added_instance"])
         anchor = before.get(told["anchor_instance"])
         steps.append(
@@ -249,6 +294,39 @@ def _subject_facts(sample: TrainingSample) -> dict[str, Any]:
     others = {(label.name, label.colour) for labels in sample.image_objects for label in labels} - chosen
     rejected = (Asked(name=name, colour=colour) for name, colour in sorted(others, key=str))
     return {"asked": _include(sample), "rejected": tuple(rejected)}
+
+
+def _reference_facts(sample: TrainingSample) -> dict[str, Any]:
+    record = sample.details["reference"]
+    facts: dict[str, Any] = {"used": tuple(use["image"] for use in record["uses"])}
+    if sample.task == "subject":
+        facts |= {**_prompt_facts(sample), "ground": record["ground"] is not None}
+        facts["rejected"] = _subject_facts(sample)["rejected"]
+    elif sample.kind in MEASURES:
+        facts["asked"] = ()
+    else:
+        facts |= _multi_edit_facts(sample)
+    # A colour is given to one thing, whatever reference has it.
+    subject = sample.objects[0].name if record["attribute"] == "colour" and sample.task == "subject" else None
+    if record["attribute"] == "colour" and subject is None:
+        number = record["uses"][0]["subject_instance"]
+        subject = next(label.name for label in sample.objects if label.instance_id == number)
+    given = []
+    for number, gift in record["gives"].items():
+        thing, value = None, ""
+        if isinstance(gift, str) and record["attribute"] == "colour":
+            thing = Asked(name=str(subject), colour=gift)
+        elif isinstance(gift, str):
+            value = gift
+        elif record["attribute"] == "background":
+            value = str(gift["colour"])
+        elif gift is not None:
+            shown = gift if "name" in gift else gift["thing"]
+            if shown is not None:
+                name = subject if record["attribute"] == "colour" else shown["name"]
+                thing = Asked(name=str(name), colour=shown["colour"])
+        given.append(Given(image=int(number), thing=thing, value=value))
+    return facts | {"given": tuple(given)}
 
 
 def _include(sample: TrainingSample) -> tuple[Asked, ...]:

@@ -13,6 +13,7 @@ from dreamomni.data.collage.palette import PALETTE
 from dreamomni.evaluation.cases import WorldCase
 from dreamomni.evaluation.checker import Detection
 from dreamomni.evaluation.reading import read
+from dreamomni.evaluation.references import measure_ground, measure_taken
 from dreamomni.evaluation.regions import (
     box_agreement,
     depth_agreement,
@@ -70,6 +71,14 @@ def measure(member: WorldCase, picture: Pixels, look: Look) -> dict[str, float]:
             stroke = sample.details["stroke"]
             true = [_inside_of(box, stroke, painted.shape) for box in sample.details["boxes"]]
             value = {"iou": box_agreement(drawn_boxes(painted), true)}
+        case "subject_scene" if member.expectation.ground:
+            assert sample.ids is not None
+            value = measure_ground(picture, sample.target, sample.ids)
+        case "reference_pattern" | "reference_style" | "reference_background" | "reference_font":
+            assert sample.mask is not None
+            value = measure_taken(
+                picture, sample.target, member.rivals, sample.images[0], sample.mask, member.expectation
+            )
         case _:
             value = {}
     return {name: round(number, 4) for name, number in value.items()}

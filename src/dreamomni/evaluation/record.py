@@ -11,11 +11,13 @@ from dreamomni.errors import DataError
 from dreamomni.evaluation.expectation import (
     EDIT_METRICS,
     MEASURES,
+    REFERENCE_METRICS,
     T2I_METRICS,
     TASK_METRICS,
     Expectation,
     Seen,
 )
+from dreamomni.evaluation.references import followed
 from dreamomni.evaluation.scorers import Verdict, judge, subject_parts
 from dreamomni.evaluation.statistics import Estimate, mean_of, proportion, unweighted_mean
 from dreamomni.storage import write_json
@@ -33,10 +35,25 @@ _ORDER = (
     "outpaint",
     *CONTROL_KINDS,
     "control",
+    "reference",
+    "generation",
     "subject",
     "segment",
     "detect",
 )
+_REFERENCE_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "references_concrete": ("reference_add", "reference_replace"),
+    "references_abstract": (
+        "reference_colour",
+        "reference_pattern",
+        "reference_style",
+        "reference_background",
+        "reference_font",
+    ),
+    "generation_concrete": ("subject_scene",),
+    "generation_abstract": ("subject_colour",),
+}
+"""Means of the kinds with several references, as in Tables 2 to 5 of DreamOmni2."""
 
 Status = Literal["judged", "missing_output", "wrong_size"]
 
@@ -93,7 +110,7 @@ class CaseRecord(StrictConfig):
         """Whether the checker finds the truth itself right; otherwise it cannot judge answers."""
         measure = self.expectation.measure
         if measure is None:
-            return judge(self.expectation, self.truth_seen).correct
+            return verdict_on(self.expectation, "judged", self.truth_seen, self.truth_values).correct
         return self.truth_values.get(measure.value, 0.0) >= measure.least_truth
 
 
@@ -238,7 +255,10 @@ def verdict_on(
         return Verdict(False, False, f"the picture is not {expectation.width}x{expectation.height}")
     measure = expectation.measure
     if measure is None:
-        return judge(expectation, seen)
+        verdict = judge(expectation, seen)
+        if verdict.correct and expectation.ground and values.get("ground", 0.0) < 1:
+            return Verdict(False, False, "the background is not that of the reference")
+        return verdict
     value = values.get(measure.value, 0.0)
     return Verdict(value >= measure.good, value >= measure.good, f"{value:.3g} {measure.words}")
 
@@ -286,10 +306,52 @@ def _metrics(
     dragged = [found[TASK_METRICS[kind]] for kind in DRAG_KINDS if kind in by_kind]
     if dragged:
         found["drag_overall"] = unweighted_mean(dragged)
+    found |= _references(by_kind, cases, judgeable)
     _add_outside(found, "drag_psnr_outside", DRAG_KINDS, by_kind)
     _add_outside(found, "inpaint_psnr_outside", FILL_KINDS, by_kind)
     ordered = sorted(found, key=_place)
     return {name: MetricRecord(**found[name]._asdict()) for name in ordered}
+
+
+def _references(
+    by_kind: Mapping[str, list[AnswerRecord]],
+    cases: Mapping[str, CaseRecord],
+    judgeable: Mapping[str, bool],
+) -> dict[str, Estimate]:
+    """Shares of right answers by kind and group, and whether the image that the words name was followed.
+
+    "references_followed": what was taken came from the right image. "references_swapped": it did so both in a
+    case and in the same words with two references exchanged, so that their order decided.
+    """
+    found: dict[str, Estimate] = {}
+    rows = {kind: by_kind[kind] for kind in REFERENCE_METRICS if kind in by_kind}
+    first = {kind: [row for row in own if not cases[row.case].expectation.pair] for kind, own in rows.items()}
+    for kind, own in first.items():
+        found[kind] = proportion([row.correct if judgeable[row.case] else None for row in own])
+    for group, kinds in _REFERENCE_GROUPS.items():
+        members = [found[kind] for kind in kinds if kind in found]
+        if members:
+            found[group] = unweighted_mean(members)
+    for prefix in ("references", "generation"):
+        mine = [k for g, ks in _REFERENCE_GROUPS.items() if g.startswith(prefix) for k in ks if k in rows]
+        by_case = {row.case: row for kind in mine for row in rows[kind]}
+        right = {
+            case: _followed(row, cases[case].expectation) if judgeable[case] else None
+            for case, row in by_case.items()
+        }
+        singles = [right[row.case] for kind in mine for row in first[kind]]
+        pairs = [(right[pair], right[case]) for case in by_case if (pair := cases[case].expectation.pair)]
+        if singles:
+            found[f"{prefix}_followed"] = proportion(singles)
+        if pairs:
+            both = [None if None in pair else all(pair) for pair in pairs]
+            found[f"{prefix}_swapped"] = proportion(both)
+    _add_outside(found, "references_psnr_outside", REFERENCE_METRICS, first)
+    return found
+
+
+def _followed(row: AnswerRecord, expectation: Expectation) -> bool:
+    return row.status == "judged" and followed(expectation, row.seen, row.values)
 
 
 def _place(name: str) -> int:
@@ -328,5 +390,5 @@ def _add_outside(
     found: dict[str, Estimate], name: str, kinds: Iterable[str], by_kind: Mapping[str, list[AnswerRecord]]
 ) -> None:
     rows = [row for kind in kinds for row in by_kind.get(kind, [])]
-    if rows:
+    if any(row.psnr_outside_mask is not None for row in rows):
         found[name] = mean_of([row.psnr_outside_mask for row in rows])

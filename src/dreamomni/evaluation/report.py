@@ -10,7 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamomni.evaluation.cheats import CLASSIC
-from dreamomni.evaluation.expectation import EDIT_METRICS, T2I_METRICS, TASK_METRICS, Expectation, Seen
+from dreamomni.evaluation.expectation import (
+    EDIT_METRICS,
+    REFERENCE_METRICS,
+    T2I_METRICS,
+    TASK_METRICS,
+    Expectation,
+    Seen,
+)
 from dreamomni.evaluation.record import AnswerRecord, CaseRecord, Metrics, Record
 from dreamomni.evaluation.scorers import PSNR_CAP
 from dreamomni.evaluation.statistics import wilson_interval
@@ -24,7 +31,7 @@ _PLAIN: dict[str, Any] = {
     "show_edge": False,
 }
 _OWN = ("held-out", "seen")
-_FIRST_SCORES = frozenset((T2I_METRICS | EDIT_METRICS | TASK_METRICS).values())
+_FIRST_SCORES = frozenset((T2I_METRICS | EDIT_METRICS | TASK_METRICS | REFERENCE_METRICS).values())
 _SHARES = _FIRST_SCORES - {
     name for name in _FIRST_SCORES if name.endswith(("_f1", "_iou", "_order", "_psnr"))
 }

@@ -61,10 +61,12 @@ def judge(expectation: Expectation, seen: Sequence[Seen]) -> Verdict:
     """Judge one picture by what was seen in it."""
     if expectation.is_edit:
         failure = _judge_edit(expectation, seen)
-    elif expectation.kind == "multi_edit":
+    elif expectation.kind == "multi_edit" or expectation.steps:
         failure = _judge_steps(expectation, seen)
     elif expectation.kind == "subject":
         failure = _judge_subjects(expectation, seen)
+    elif expectation.used:
+        failure = _judge_prompt(expectation, seen) or _judge_subjects(expectation, seen)
     else:
         failure = _judge_prompt(expectation, seen)
     if failure is not None:
