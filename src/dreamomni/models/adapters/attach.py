@@ -198,18 +198,18 @@ def weights_of(transformer: nn.Module, name: str) -> AdapterWeights:
 
 @contextmanager
 def detached(transformer: nn.Module) -> Iterator[None]:
-    """The network has its plain layers and names inside the block, for saving; LoRAs come back after it."""
-    before, kept = active(transformer), {name: weights_of(transformer, name) for name in loaded(transformer)}
-    trainable = {name: any(w.requires_grad for w in _weights(transformer, name)) for name in kept}
-    unload(transformer)
+    """The network has its plain layers and names inside the block, for saving.
+
+    After it the very same LoRAs are back, so that an optimizer does not lose them.
+    """
+    wrapped = _lora_layers(transformer)
+    for path, layer in wrapped.items():
+        transformer.set_submodule(path, layer.get_base_layer())
     try:
         yield
     finally:
-        for name, weights in kept.items():
-            attach(transformer, weights, name)
-            for weight in _weights(transformer, name):
-                weight.requires_grad_(trainable[name])
-        activate(transformer, before)
+        for path, layer in wrapped.items():
+            transformer.set_submodule(path, layer)
 
 
 def linear_layers(transformer: nn.Module) -> dict[str, tuple[int, int]]:
