@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from dreamomni import __version__
-from dreamomni.cli import control, data, demo, edit, evaluate, generate, info, marking, train
+from dreamomni.cli import control, data, demo, edit, evaluate, generate, info, marking, models, train
 from dreamomni.errors import DreamOmniError
 
 EXIT_USAGE = 2
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"dreamomni {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True, title="verbs")
-    for verb in (generate, edit, marking, control, demo, info, train, data, evaluate):
+    for verb in (generate, edit, marking, control, demo, info, models, train, data, evaluate):
         verb.add_parser(verbs)
     return parser
 

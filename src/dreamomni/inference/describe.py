@@ -1,6 +1,7 @@
 """What a model is, told without running it: parameter counts from the meta device or from file headers."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ from safetensors import SafetensorError, safe_open
 
 from dreamomni.errors import ModelError
 from dreamomni.inference.loading import hash_model, packaged_models, resolve_model, weight_files
-from dreamomni.models.folder import read_card
+from dreamomni.models.folder import ModelCard, read_card
+from dreamomni.models.kontext.files import NEEDED, find_kontext, is_kontext
 from dreamomni.models.presets import TRANSFORMER_PRESETS, count_parameters, transformer_config
 
 
@@ -29,14 +31,29 @@ def describe_model(name: str) -> dict[str, Any]:
         facts = {"name": name, "parameters": total, "parts": counts, "config": transformer_config(name)}
         weights = describe_folder(packaged_models()[name]) if name in packaged_models() else {}
         return facts | {key: value for key, value in weights.items() if key not in facts}
-    return describe_folder(resolve_model(name))
+    return describe_kontext(name) if is_kontext(name) else describe_folder(resolve_model(name))
 
 
 def describe_folder(folder: Path) -> dict[str, Any]:
     """Return the facts about a model folder, read from the headers of its weight files."""
+    card = read_card(folder)
+    return _facts(card, folder, hash_model(folder), weight_files(folder))
+
+
+def describe_kontext(name: str) -> dict[str, Any]:
+    """Return the facts about DreamOmni2's published weights, or a folder of FLUX.1-Kontext."""
+    from dreamomni.inference.kontext.plan import kontext_card
+    from dreamomni.inference.kontext.weights import fingerprint_weights
+
+    files = find_kontext(name)
+    paths = [path for part in (*NEEDED, *files.adapters, "vlm") for path in files.weights(part)]
+    return _facts(kontext_card(), files.base, fingerprint_weights(files), paths)
+
+
+def _facts(card: ModelCard, folder: Path, model_hash: str, paths: Iterable[Path]) -> dict[str, Any]:
     components: dict[str, int] = {}
     dtypes: dict[str, str] = {}
-    for path in weight_files(folder):
+    for path in paths:
         component = path.parent.name
         try:
             with safe_open(path, framework="pt") as file:
@@ -48,13 +65,13 @@ def describe_folder(folder: Path) -> dict[str, Any]:
         components[component] = components.get(component, 0) + count
         dtypes[component] = ", ".join(kinds)
     return {
-        "name": read_card(folder).name,
+        "name": card.name,
         "parameters": components["transformer"],
         "parts": components,
         "components": components,
         "dtypes": dtypes,
         "total_parameters": sum(components.values()),
         "folder": str(folder),
-        "model_hash": hash_model(folder),
-        "card": read_card(folder).model_dump(mode="json"),
+        "model_hash": model_hash,
+        "card": card.model_dump(mode="json"),
     }

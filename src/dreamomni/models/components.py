@@ -53,7 +53,7 @@ def load_component(
     if looks_local and not folder.is_dir():
         raise ModelError(f"{where} is not a folder, so there is no {cls.__name__} to load: check the path")
     if looks_local:
-        _check_config(folder / "config.json", cls)
+        check_config(folder / "config.json", cls)
     try:
         model, report = cls.from_pretrained(
             str(source),
@@ -78,7 +78,7 @@ def load_component(
     return model.eval()
 
 
-def _check_config(path: Path, cls: Any) -> None:
+def check_config(path: Path, cls: Any) -> None:
     """Refuse the config of another class: a model of any size might be built from it and filled at random."""
     if not path.is_file():
         raise ModelError(f"{path.parent} holds no config.json, so it is not a folder of {cls.__name__}")

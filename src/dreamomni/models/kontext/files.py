@@ -68,12 +68,12 @@ class KontextFiles:
 
 def is_base(folder: Path) -> bool:
     """Whether a folder is one of FLUX.1-Kontext, by its index."""
-    return _read_index(folder).get("_class_name") == BASE_CLASS
+    return read_index(folder).get("_class_name") == BASE_CLASS
 
 
 def is_published_layout(folder: Path) -> bool:
     """Whether a folder holds parts of DreamOmni2 as they are published."""
-    if _read_index(folder).get("_class_name") not in (None, BASE_CLASS):
+    if read_index(folder).get("_class_name") not in (None, BASE_CLASS):
         return False  # a model of ours may have adapters of these names
     return any((folder / name).is_dir() for name in (VLM_FOLDER, *ADAPTER_FOLDERS.values()))
 
@@ -131,7 +131,7 @@ def check_base(folder: Path) -> None:
     Raises:
         ModelError: The message lists what is missing, or names the other class that the folder holds.
     """
-    held = _read_index(folder).get("_class_name")
+    held = read_index(folder).get("_class_name")
     if held not in (None, BASE_CLASS):
         raise ModelError(
             f"{folder} holds a {held}, but the base must be a {BASE_CLASS}: download {BASE_HUB_NAME}"
@@ -172,10 +172,10 @@ def _download_extras(adapters: bool, vlm: bool) -> Path | None:
     return download_snapshot(EXTRAS_HUB_NAME, patterns, instead="give its local folder by --model")
 
 
-def _read_index(folder: Path) -> Mapping[str, Any]:
-    """The index of a pipeline folder; empty where there is none that can be read."""
+def read_index(folder: Path, name: str = _INDEX) -> Mapping[str, Any]:
+    """Return the index of a pipeline folder, or another file of JSON; empty where it cannot be read."""
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        index = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return index if isinstance(index, dict) else {}
