@@ -11,6 +11,8 @@ from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.data.feeds import CollagePart, DataPart
 from dreamomni.errors import CheckpointError
 from dreamomni.flow.timesteps import LogitNormal, Timesteps
+from dreamomni.training.kontext_config import KontextTaskConfig
+from dreamomni.training.lora_config import FeatureCacheConfig, LoraConfig, Words, as_parts
 
 log = logging.getLogger(__name__)
 
@@ -174,33 +176,6 @@ class VlmTaskConfig(StrictConfig):
         return self
 
 
-class FeatureCacheConfig(StrictConfig):
-    """What the frozen networks say of samples: computed once, before the first step, and kept on the disk."""
-
-    moments: bool = True
-    """Moments of the autoencoder, of targets and input images."""
-    text: bool | None = None
-    """Features of the VLM; None means when it is frozen. While it learns, what it reads is kept instead."""
-    num_samples: int | None = Field(None, gt=0)
-    """Samples in all, shared out by the weights of the parts; None takes every sample of every part."""
-    path: str | None = None
-    """Folder that several runs may share: in it, features lie under the hash of what made them. None keeps
-    them in the run folder."""
-    build: bool = True
-    """False refuses to start when features are missing, instead of computing them."""
-
-    @model_validator(mode="after")
-    def _keeps_something(self) -> "FeatureCacheConfig":
-        if not self.moments and self.text is False:
-            raise ValueError("a feature cache without moments and text keeps nothing; say null")
-        return self
-
-
-def _as_parts(value: Any) -> Any:
-    """A list stands for a tuple, and one part may stand without a list around it."""
-    return (value,) if isinstance(value, Mapping) else value
-
-
 class DitTaskConfig(StrictConfig):
     """Flow matching with the DreamOmni network over a trained autoencoder and a trained VLM."""
 
@@ -215,7 +190,7 @@ class DitTaskConfig(StrictConfig):
     )
 
     type: Literal["dit"] = "dit"
-    data: Annotated[str | tuple[DataPart, ...], BeforeValidator(_as_parts)] = "mini-world"
+    data: Annotated[str | tuple[DataPart, ...], BeforeValidator(as_parts)] = "mini-world"
     """Name or path of a data recipe, drawn on the fly; or parts, each with a weight."""
     preset: str = "mini"
     """Key of `models.presets.TRANSFORMER_PRESETS`."""
@@ -223,6 +198,9 @@ class DitTaskConfig(StrictConfig):
     """Settings of the network that differ from the preset, for ablations: variant, long_skips,
     reference_attention, ..."""
     init_from: str | None = None
+    lora: LoraConfig | None = None
+    """Train this LoRA of the network of `init_from`, which itself stays as it is; None trains the network."""
+    words: Words = "user"
     autoencoder: str
     """Folder of the exported autoencoder, or a hub id (`owner/name`, or `owner/name/folder`)."""
     export_autoencoder: str | None = None
@@ -294,12 +272,18 @@ class DitTaskConfig(StrictConfig):
                 "feature_cache.text is true, but text_encoder_mode is joint: features change while the VLM "
                 "learns; say text: false, or text_encoder_mode: frozen"
             )
+        if self.lora is not None and (self.init_from is None or self.text_encoder_mode != "frozen"):
+            raise ValueError(
+                "lora adapts a trained network and nothing else: say init_from, and text_encoder_mode: frozen"
+            )
         if self.sorts_lengths and self.feature_cache is None:
             raise ValueError("like_lengths needs a feature_cache, which alone knows prompts beforehand")
         return self
 
 
-TaskConfig = Annotated[AutoencoderTaskConfig | VlmTaskConfig | DitTaskConfig, Field(discriminator="type")]
+TaskConfig = Annotated[
+    AutoencoderTaskConfig | VlmTaskConfig | DitTaskConfig | KontextTaskConfig, Field(discriminator="type")
+]
 
 
 class EvaluateConfig(StrictConfig):
@@ -369,7 +353,18 @@ def check_same_run(state: Mapping[str, Any], recipe: TrainRecipe) -> None:
     Raises:
         CheckpointError: the task, the data or a fixed setting differs; the message shows what.
     """
-    differences = list(_differences(state.get("identity"), identity(recipe), ""))
+    now, saved = identity(recipe), state.get("identity")
+    if isinstance(saved, Mapping) and isinstance(saved.get("task"), Mapping):
+        # A setting that is younger than the checkpoint had its default then.
+        young = {
+            name: now["task"][name]
+            for name, field in type(recipe.task).model_fields.items()
+            if name in now["task"]
+            and name not in saved["task"]
+            and getattr(recipe.task, name) == field.default
+        }
+        saved = {**saved, "task": {**saved["task"], **young}}
+    differences = list(_differences(saved, now, ""))
     if differences:
         raise CheckpointError(
             f"the checkpoint belongs to another recipe: {'; '.join(differences[:5])}"

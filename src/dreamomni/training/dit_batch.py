@@ -7,7 +7,7 @@ that they do not depend on how many processes share it.
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from dreamomni.data.order import BatchOrder, DrawStream, PlannedBatch
 from dreamomni.errors import ConfigError
 from dreamomni.models.vlm import VLMEncoder
 from dreamomni.seeding import derive_seed, generator
-from dreamomni.training.config import DitTaskConfig, TrainingConfig
+from dreamomni.training.config import TrainingConfig
 from dreamomni.training.feature_shards import ShardFeed
 from dreamomni.training.frozen import batch_inputs, num_image_tokens, pad_features, prompt_inputs
 from dreamomni.training.rows import Feed, Row, sizes_of
@@ -51,6 +51,49 @@ class JointText(NamedTuple):
     inputs: dict[str, Tensor]
 
 
+class Prompts(NamedTuple):
+    """The words themselves, for text encoders that read words alone."""
+
+    texts: list[str]
+
+
+Text = KnownText | FrozenText | JointText | Prompts
+
+
+class BatchSettings(Protocol):
+    """What making batches reads of the settings of a task."""
+
+    @property
+    def text_dropout(self) -> float:
+        """Share of samples without words."""
+        ...
+
+    @property
+    def image_dropout(self) -> float:
+        """Share without input images."""
+        ...
+
+    @property
+    def both_dropout(self) -> float:
+        """Share with neither."""
+        ...
+
+    @property
+    def caches_text(self) -> bool:
+        """Whether feeds know features of text."""
+        ...
+
+    @property
+    def sorts_lengths(self) -> bool:
+        """Whether prompts of like length come together."""
+        ...
+
+    @property
+    def text_encoder_mode(self) -> Literal["frozen", "joint"]:
+        """Whether the VLM learns along."""
+        ...
+
+
 class DitBatch(NamedTuple):
     """A part of one step's samples: all of one size, with equally many input images.
 
@@ -66,7 +109,7 @@ class DitBatch(NamedTuple):
 
     target: Tensor
     images: list[Tensor]
-    text: KnownText | FrozenText | JointText
+    text: Text
     kept: list[bool]
     tasks: list[str]
     keys: list[str]
@@ -81,7 +124,7 @@ class BatchMaker:
         training: Batch size and seed.
         feeds: One for each part of the data.
         weights: Their shares of the draws.
-        encoder: Its processor is used here.
+        encoder: Its processor is used here; None hands out the words themselves.
         null: Features of the empty prompt, when the feeds know features.
         snapshots: Folder for what `BatchOrder` remembers.
         data: What decides the samples, as one word.
@@ -92,11 +135,11 @@ class BatchMaker:
 
     def __init__(
         self,
-        config: DitTaskConfig,
+        config: BatchSettings,
         training: TrainingConfig,
         feeds: Sequence[Feed],
         weights: Sequence[float],
-        encoder: VLMEncoder,
+        encoder: VLMEncoder | None,
         *,
         null: Tensor | None = None,
         snapshots: Path | None = None,
@@ -153,9 +196,9 @@ class BatchMaker:
         words = config.both_dropout / images if without_images else config.text_dropout / (1 - images)
         return shares < words, without_images
 
-    def _text(
-        self, rows: Sequence[Row], dropped: Sequence[bool], with_images: bool
-    ) -> KnownText | FrozenText | JointText:
+    def _text(self, rows: Sequence[Row], dropped: Sequence[bool], with_images: bool) -> Text:
+        if self.encoder is None:
+            return Prompts(["" if drop else row.prompt for row, drop in zip(rows, dropped, strict=True)])
         if self.config.caches_text:
             return KnownText(*pad_features(self._known(rows, dropped, with_images)))
         seen = [row.seen if with_images else () for row in rows]

@@ -15,9 +15,10 @@ from dreamomni.flow.path import interpolate, velocity_target
 from dreamomni.flow.timesteps import LogitNormal, Shifted, Uniform, draw_sigmas
 from dreamomni.models.transformer import DOWNSAMPLING
 from dreamomni.models.vlm import TextFeatures
-from dreamomni.training.dit_batch import DitBatch, FrozenText, JointText, KnownText
+from dreamomni.training.dit_batch import DitBatch, FrozenText, JointText, KnownText, Text
 from dreamomni.training.dit_networks import Networks
-from dreamomni.training.estimate.flops import transformer_flop
+from dreamomni.training.estimate.flops import Flop
+from dreamomni.training.estimate.lora import dreamomni_flop
 from dreamomni.training.frozen import pad_features
 from dreamomni.training.task import StepOutput
 
@@ -44,50 +45,63 @@ def velocity_loss(
     transformer, device = networks.transformer, networks.transformer.device
     moments = _moments(networks, batch.target)
     _, channels, height, width = moments.shape
-    total = len(moments) * batch.part.count
-    rows = batch.part.rows(total)
-    seeds = torch.randint(2**62, (total,), generator=generator)[rows.start : rows.stop].tolist()
-    num_tokens = height * width // DOWNSAMPLING**2
-    sigma = draw_sigmas(timesteps, total, generator, num_tokens)[rows.start : rows.stop].to(device)
-    drawn = torch.stack(
-        [
-            torch.randn(2, channels // 2, height, width, generator=runtime.cpu_generator(seed))
-            for seed in seeds
-        ]
-    )
+    drawn, sigma = draw(batch, (2, channels // 2, height, width), timesteps, generator)
+    sigma = sigma.to(device)
     spread, noise = drawn.to(device).unbind(1)
 
     latents = networks.autoencoder.latents_from_moments(moments, noise=spread)
     images = [networks.autoencoder.latents_from_moments(_moments(networks, own)) for own in batch.images]
     text = text_features(networks, batch.text)
-    velocity = transformer(
-        interpolate(latents, noise, sigma), sigma, text.hidden_states, text.attention_mask, images
-    ).sample
+    noisy = interpolate(latents, noise, sigma).to(transformer.dtype)
+    images = [own.to(transformer.dtype) for own in images]
+    velocity = transformer(noisy, sigma, text.hidden_states, text.attention_mask, images).sample
     errors = (velocity.float() - velocity_target(latents, noise)).square().flatten(1).mean(1)
-    num_kept = sum(batch.kept)
-    if num_kept < len(batch.kept):
-        counts = torch.tensor(batch.kept, device=device)
-        loss = torch.where(counts, errors, 0).sum() / max(num_kept, 1)
-    else:
-        loss = errors.mean()
-    cost = transformer_flop(
-        transformer.config,
+    cost = dreamomni_flop(
+        transformer,
         text.hidden_states.shape[1],
         (height, width),
         [(own.shape[2], own.shape[3]) for own in images],
     )
+    return summed_up(errors, sigma, batch, cost)
+
+
+def draw(
+    batch: DitBatch,
+    shape: tuple[int, ...],
+    timesteps: Uniform | LogitNormal | Shifted,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Noise (B, *shape) and sigmas (B,) of the rows of a part, on the CPU; the last two sides are cells."""
+    total = len(batch.kept) * batch.part.count
+    rows = batch.part.rows(total)
+    seeds = torch.randint(2**62, (total,), generator=generator)[rows.start : rows.stop].tolist()
+    num_tokens = shape[-2] * shape[-1] // DOWNSAMPLING**2
+    sigma = draw_sigmas(timesteps, total, generator, num_tokens)[rows.start : rows.stop]
+    noise = torch.stack([torch.randn(*shape, generator=runtime.cpu_generator(seed)) for seed in seeds])
+    return noise, sigma
+
+
+def summed_up(errors: Tensor, sigma: Tensor, batch: DitBatch, cost: Flop) -> StepOutput:
+    """The mean of the errors (B,) that count, and what is logged beside it."""
+    num_kept = sum(batch.kept)
+    if num_kept < len(batch.kept):
+        counts = torch.tensor(batch.kept, device=errors.device)
+        loss = torch.where(counts, errors, 0).sum() / max(num_kept, 1)
+    else:
+        loss = errors.mean()
     metrics = _by_task_and_band(errors.detach(), sigma, batch) | {"tflop_per_sample": cost.training / 1e12}
     if num_kept < len(batch.kept):
         metrics["left_out"] = float(len(batch.kept) - num_kept)
     return StepOutput(loss, metrics, batch.keys, weight=num_kept)
 
 
-def text_features(networks: Networks, text: KnownText | FrozenText | JointText) -> TextFeatures:
+def text_features(networks: Networks, text: Text) -> TextFeatures:
     """Features of prompts, wherever they come from; gradients reach a VLM that learns along."""
     if isinstance(text, KnownText):
         return TextFeatures(*text)
     if isinstance(text, JointText):
         return networks.encoder.encode(text.inputs)
+    assert isinstance(text, FrozenText), "the network reads features, and not words"
     found = networks.frozen.features(text.inputs)
     return TextFeatures(*pad_features([row[:kept] for row, kept in zip(found, text.kept, strict=True)]))
 

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import torch
 
 from dreamomni import runtime, storage
 from dreamomni.errors import CheckpointError, ConfigError, ModelError
+from dreamomni.models.adapters import add_adapter
 from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.models.presets import build_transformer, load_transformer, transformer_config
 from dreamomni.models.transformer import DOWNSAMPLING, DreamOmniTransformer2DModel
@@ -52,7 +53,8 @@ def build_networks(config: DitTaskConfig, training: TrainingConfig) -> Networks:
     """Load the autoencoder and the VLM, and build the network or load that of `init_from`.
 
     Raises:
-        ConfigError: A setting of the network is unknown or impossible, or networks do not fit each other.
+        ConfigError: A setting of the network is unknown or impossible, networks do not fit each other, or
+            the LoRA names layers that are not there.
         ModelError: A folder holds no such network.
     """
     device, dtype = runtime.pick_device(training.device), _DTYPES[config.frozen_precision]
@@ -66,6 +68,9 @@ def build_networks(config: DitTaskConfig, training: TrainingConfig) -> Networks:
         for layer in language.layers[:-1]:
             layer.requires_grad_(True)
     transformer = _transformer(config, encoder.width, autoencoder.channels)
+    if config.lora is not None:
+        lora = config.lora
+        add_adapter(transformer, lora.name, rank=lora.rank, alpha=lora.alpha, targets=lora.targets)
     return Networks(transformer.to(device), autoencoder, encoder)
 
 
@@ -75,7 +80,8 @@ def _transformer(config: DitTaskConfig, text_width: int, channels: int) -> Dream
         raise ConfigError(f"model has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}")
     if config.init_from is not None:
         source = Source.parse(config.init_from)
-        transformer = load_transformer(source.name, source.subfolder)
+        dtype = torch.float32 if config.lora is None else _DTYPES[config.frozen_precision]
+        transformer = load_transformer(source.name, source.subfolder, dtype)
         _take_over(transformer, config)
     else:
         try:
@@ -131,14 +137,17 @@ def check_sizes(networks: Networks, sizes: Sequence[Size], config: DitTaskConfig
 
 
 def frozen_weights(config: DitTaskConfig) -> dict[str, str]:
-    """Hashes of the weights that a run begins with, of the autoencoder and of the VLM."""
-    return {
-        "autoencoder": hash_weights(config.autoencoder),
-        "text_encoder": hash_weights(config.text_encoder),
-    }
+    """Hashes of the weights that a run begins with and does not change, by the setting that names them."""
+    names = ["autoencoder", "text_encoder", *(["init_from"] if config.lora is not None else [])]
+    return {name: hash_weights(getattr(config, name)) for name in names}
 
 
 def check_same_weights(run_dir: Path, weights: dict[str, str], config: DitTaskConfig) -> None:
+    """See `check_same_files`; the places are the settings of these names."""
+    check_same_files(run_dir, weights, {name: getattr(config, name) for name in weights})
+
+
+def check_same_files(run_dir: Path, weights: Mapping[str, str], places: Mapping[str, str]) -> None:
     """Remember the weights that a run begins with, and refuse others when it goes on.
 
     Raises:
@@ -156,6 +165,6 @@ def check_same_weights(run_dir: Path, weights: dict[str, str], config: DitTaskCo
     for name, value in weights.items():
         if saved.get(name) != value:
             raise CheckpointError(
-                f"{getattr(config, name)} holds other weights than those this run began with (sha256 "
+                f"{places[name]} holds other weights than those this run began with (sha256 "
                 f"{value[:12]}, then {str(saved.get(name))[:12]}): put them back, or use another run folder"
             )

@@ -1,6 +1,6 @@
 """What the model can do so far: pictures made from samples, next to what they should be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -20,10 +20,15 @@ from dreamomni.training.dit_networks import Networks
 from dreamomni.training.frozen import batch_inputs, prompt_inputs
 from dreamomni.training.mixture import Mixture
 from dreamomni.training.pictures import framed, tile, titled, to_uint8
+from dreamomni.training.words import words_of
 
 _PICTURES = 32
 """Pictures made for one grid, shared out among the tasks."""
 _LARGEST_CELL = 256
+
+
+Make = Callable[[Sequence[TrainingSample]], Iterable[np.ndarray]]
+"""Makes the pictures, uint8 (H, W, 3), of samples of one shape."""
 
 
 def sample_grid(networks: Networks, config: DitTaskConfig, mixture: Mixture) -> Image.Image:
@@ -32,11 +37,20 @@ def sample_grid(networks: Networks, config: DitTaskConfig, mixture: Mixture) -> 
     Raises:
         DataError: A sample cannot be read.
     """
+    return grid_of(mixture, lambda samples: generate(networks, config, samples))
+
+
+def grid_of(mixture: Mixture, make: Make) -> Image.Image:
+    """The grid of any network that makes pictures of samples.
+
+    Raises:
+        DataError: A sample cannot be read.
+    """
     columns = max(2, min(8, _PICTURES // len(mixture.tasks)))
     blocks = []
     for task in mixture.tasks:
         samples = mixture.examples(task, columns)
-        made = generate(networks, config, samples)
+        made = make(samples)
         pictures = [
             [*sample.images, image, sample.target] for sample, image in zip(samples, made, strict=True)
         ]
@@ -56,12 +70,17 @@ def generate(
     networks: Networks, config: DitTaskConfig, samples: Sequence[TrainingSample]
 ) -> list[np.ndarray]:
     """Make the pictures that samples ask for, those of one shape as one batch; uint8 (H, W, 3) each."""
+    return in_groups(samples, lambda own: _generate(networks, config, own))
+
+
+def in_groups(samples: Sequence[TrainingSample], make: Make) -> list[np.ndarray]:
+    """The pictures of samples of any shapes, made for one shape at a time."""
     groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for number, sample in enumerate(samples):
         groups.setdefault(tuple(image.shape for image in (sample.target, *sample.images)), []).append(number)
     made: dict[int, np.ndarray] = {}
     for members in groups.values():
-        pictures = _generate(networks, config, [samples[number] for number in members])
+        pictures = make([samples[number] for number in members])
         made |= dict(zip(members, pictures, strict=True))
     return [made[number] for number in range(len(samples))]
 
@@ -74,7 +93,7 @@ def _generate(networks: Networks, config: DitTaskConfig, samples: Sequence[Train
         autoencoder.latents_from_moments(networks.frozen.moments(torch.stack(own)).float())
         for own in zip(*seen, strict=True)
     ]
-    words, nothing = [sample.instruction for sample in samples], [""] * len(samples)
+    words, nothing = [words_of(sample, config.words) for sample in samples], [""] * len(samples)
     full = _features(networks, config, words, seen)
     without_words = _features(networks, config, nothing, seen)
     without_images = _features(networks, config, nothing, [[]] * len(samples))
@@ -88,7 +107,11 @@ def _generate(networks: Networks, config: DitTaskConfig, samples: Sequence[Train
     def predict(latents: Tensor, sigma: float, text: TextFeatures, given: list[Tensor]) -> Tensor:
         sigmas = torch.full((len(latents),), sigma, device=device)
         predicted: Tensor = transformer(
-            latents, sigmas, text.hidden_states, text.attention_mask, given
+            latents.to(transformer.dtype),
+            sigmas,
+            text.hidden_states,
+            text.attention_mask,
+            [own.to(transformer.dtype) for own in given],
         ).sample
         return predicted.float()
 

@@ -15,10 +15,9 @@ from torch import nn
 
 from dreamomni.models.folder import ModelCard
 from dreamomni.models.layers import DiTBlock, ResidualConvBlock
-from dreamomni.training import feature_cache
 from dreamomni.training.config import DitTaskConfig, TrainingConfig
 from dreamomni.training.dit_batch import BatchMaker, DitBatch
-from dreamomni.training.dit_export import export_model, make_card, pipeline_parts
+from dreamomni.training.dit_export import export_model, export_with_adapter, make_card, pipeline_parts
 from dreamomni.training.dit_loss import velocity_loss
 from dreamomni.training.dit_networks import (
     Networks,
@@ -28,7 +27,7 @@ from dreamomni.training.dit_networks import (
     frozen_weights,
 )
 from dreamomni.training.dit_preview import sample_grid
-from dreamomni.training.feature_cache import FeatureCache, Plan, share_out
+from dreamomni.training.feature_cache import open_cache
 from dreamomni.training.mixture import Mixture
 from dreamomni.training.rows import Feed, LiveFeed
 from dreamomni.training.task import WHOLE, Part, StepOutput
@@ -63,8 +62,22 @@ class DitTask:
         check_sizes(self.networks, self.mixture.sizes, config)
         weights = frozen_weights(config)
         check_same_weights(run_dir, weights, config)
-        cache = self._cache(run_dir, weights) if config.feature_cache is not None else None
-        feeds: list[Feed] = list(cache.feeds if cache else map(LiveFeed, self.mixture.sets))
+        cache = None
+        if config.feature_cache is not None:
+            kept = {
+                "moments": weights["autoencoder"] if config.caches_moments else None,
+                "text": weights["text_encoder"] if config.caches_text else None,
+            }
+            cache = open_cache(
+                config,
+                self.mixture,
+                kept,
+                self.networks.frozen,
+                run_dir,
+                num_workers=training.num_workers,
+            )
+        live = [LiveFeed(own, words=config.words) for own in self.mixture.sets]
+        feeds: list[Feed] = list(cache.feeds if cache else live)
         self.batches = BatchMaker(
             config,
             training,
@@ -76,32 +89,8 @@ class DitTask:
             data=json.dumps(self.mixture.identities, sort_keys=True),
         )
 
-    def _cache(self, run_dir: Path, weights: dict[str, str]) -> FeatureCache:
-        config = self.config
-        assert config.feature_cache is not None
-        lengths = share_out(
-            config.feature_cache.num_samples, self.mixture.weights, [len(own) for own in self.mixture.sets]
-        )
-        plan = Plan(
-            [LiveFeed(own, length) for own, length in zip(self.mixture.sets, lengths, strict=True)],
-            self.mixture.identities,
-            {
-                "moments": weights["autoencoder"] if config.caches_moments else None,
-                "text": weights["text_encoder"] if config.caches_text else None,
-            },
-            config.frozen_precision,
-        )
-        path = config.feature_cache.path
-        return feature_cache.load_or_build(
-            run_dir / "features" if path is None else Path(path),
-            plan,
-            self.networks.frozen,
-            config.feature_cache,
-            num_workers=self.training.num_workers,
-        )
-
     def modules(self) -> dict[str, nn.Module]:
-        """The network, and the VLM when it learns along."""
+        """The network, of which a LoRA may be all that learns, and the VLM when it learns along."""
         trained: dict[str, nn.Module] = {"transformer": self.networks.transformer}
         if self.config.text_encoder_mode == "joint":
             trained["text_encoder"] = self.networks.encoder.model
@@ -142,5 +131,8 @@ class DitTask:
         return pipeline_parts(self.networks, self.card())
 
     def export(self, folder: Path) -> None:
-        """Write the model folder: bf16 weights, processor, scheduler, card."""
-        export_model(folder, self.networks, self.config, self.card())
+        """Write the model folder: bf16 weights, processor, scheduler, card, and the LoRA that was trained."""
+        if self.config.lora is None:
+            export_model(folder, self.networks, self.config, self.card())
+        else:
+            export_with_adapter(folder, self.networks, self.config, self.config.lora.name, self.card())

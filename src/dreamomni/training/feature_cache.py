@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,11 +28,19 @@ from dreamomni import storage
 from dreamomni.data.order import Key, draw_counts
 from dreamomni.errors import CheckpointError, ConfigError, DreamOmniError
 from dreamomni.training import processes
-from dreamomni.training.config import FeatureCacheConfig
 from dreamomni.training.feature_shards import ShardFeed, write_shard
-from dreamomni.training.frozen import FORMAT, FrozenEncoders, num_image_tokens, prompt_inputs
+from dreamomni.training.frozen import (
+    FORMAT,
+    FrozenAutoencoder,
+    FrozenEncoders,
+    num_image_tokens,
+    prompt_inputs,
+)
+from dreamomni.training.lora_config import FeatureCacheConfig, Words
+from dreamomni.training.mixture import Mixture
 from dreamomni.training.processes import World
 from dreamomni.training.rows import LiveFeed, Row, RowFeatures
+from dreamomni.training.words import spoken
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +52,25 @@ _HASHED_BYTES = 4 * 2**30
 """Caches up to this size are compared with their hashes when they are opened, larger ones by file size."""
 _NULL = "null.safetensors"
 _SECONDS_BETWEEN_LINES = 30.0
+
+
+class Cached(Protocol):
+    """What a cache reads of the settings of a task."""
+
+    @property
+    def feature_cache(self) -> FeatureCacheConfig | None:
+        """What is kept, and where."""
+        ...
+
+    @property
+    def words(self) -> Words:
+        """Which words are kept."""
+        ...
+
+    @property
+    def frozen_precision(self) -> str:
+        """Of the networks."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +154,51 @@ def share_out(total: int | None, weights: Sequence[float], lengths: Sequence[int
     return counts
 
 
+def open_cache(
+    config: Cached,
+    mixture: Mixture,
+    weights: Mapping[str, str | None],
+    frozen: FrozenAutoencoder,
+    run_dir: Path,
+    *,
+    num_workers: int,
+) -> FeatureCache:
+    """The cache of a run, as its recipe asks for it.
+
+    Args:
+        config: Of the task; it has a `feature_cache`.
+        mixture: The data.
+        weights: Hashes of the networks: `moments` and `text`, each None when it is left out.
+        frozen: Computes what is missing.
+        run_dir: Holds the cache unless the recipe names a folder.
+        num_workers: See `load_or_build`.
+
+    Raises:
+        ConfigError: A part of the data gets no sample.
+        CheckpointError: Features are missing and may not be built, or are damaged.
+    """
+    cache = config.feature_cache
+    assert cache is not None
+    lengths = share_out(cache.num_samples, mixture.weights, [len(own) for own in mixture.sets])
+    plan = Plan(
+        [LiveFeed(own, length, config.words) for own, length in zip(mixture.sets, lengths, strict=True)],
+        [{**own, **spoken(config.words)} for own in mixture.identities],
+        weights,
+        config.frozen_precision,
+    )
+    root = run_dir / "features" if cache.path is None else Path(cache.path)
+    return load_or_build(root, plan, frozen, cache, num_workers=num_workers)
+
+
 def load_or_build(
-    root: Path, plan: Plan, frozen: FrozenEncoders, config: FeatureCacheConfig, *, num_workers: int
+    root: Path, plan: Plan, frozen: FrozenAutoencoder, config: FeatureCacheConfig, *, num_workers: int
 ) -> FeatureCache:
     """Open the cache of a plan, building what is missing; the processes of a run share the work.
 
     Args:
         root: Folder of caches.
         plan: What the cache holds.
-        frozen: Computes it.
+        frozen: Computes it; for text it must be `FrozenEncoders`.
         config: Whether it may be built.
         num_workers: Processes that draw and read samples; the content does not depend on it.
 
@@ -248,12 +311,13 @@ def _as_it_is(drawn: Any) -> Any:
     return drawn
 
 
-def _build(folder: Path, plan: Plan, frozen: FrozenEncoders, num_workers: int, world: World) -> None:
+def _build(folder: Path, plan: Plan, frozen: FrozenAutoencoder, num_workers: int, world: World) -> None:
     """Write this process's share of the missing shards."""
     text = plan.weights["text"] is not None
     if world.is_main:
         storage.write_json(folder / "identity.json", plan.identity)
     if world.is_main and text:
+        assert isinstance(frozen, FrozenEncoders), "text takes a VLM"
         null = frozen.features([prompt_inputs(frozen.encoder, "", [])])[0].cpu()
         with storage.atomic_path(folder / _NULL) as part:
             save_file({"text": null.contiguous()}, part)
@@ -289,7 +353,8 @@ def _build(folder: Path, plan: Plan, frozen: FrozenEncoders, num_workers: int, w
         )
 
 
-def _features(rows: Sequence[Row], frozen: FrozenEncoders) -> list[RowFeatures]:
+def _features(rows: Sequence[Row], frozen: FrozenAutoencoder) -> list[RowFeatures]:
+    assert isinstance(frozen, FrozenEncoders), "text takes a VLM"
     encoder = frozen.encoder
     inputs = [prompt_inputs(encoder, row.prompt, row.seen) for row in rows]
     full = frozen.features(inputs)

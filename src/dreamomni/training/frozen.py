@@ -91,16 +91,11 @@ def hash_weights(text: str) -> str:
     return hashlib.sha256(" ".join(storage.sha256_file(path) for path in files).encode()).hexdigest()
 
 
-class FrozenEncoders:
-    """What frozen networks say of samples, in the numbers that a feature cache holds.
+class FrozenAutoencoder:
+    """What a frozen autoencoder says of pictures, in the numbers that a feature cache holds."""
 
-    Args:
-        autoencoder: Encodes pictures.
-        encoder: Encodes prompts with their images.
-    """
-
-    def __init__(self, autoencoder: Autoencoder, encoder: VLMEncoder) -> None:
-        self.autoencoder, self.encoder = autoencoder, encoder
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        self.autoencoder = autoencoder
 
     @torch.no_grad()
     def moments(self, pictures: Tensor) -> Tensor:
@@ -123,6 +118,19 @@ class FrozenEncoders:
                 moments = self.autoencoder.encode_moments(pixels)
                 parts.append(moments.to(MOMENTS_DTYPE).contiguous())
         return torch.cat(parts)[: len(pictures)]
+
+
+class FrozenEncoders(FrozenAutoencoder):
+    """What frozen networks say of samples, in the numbers that a feature cache holds.
+
+    Args:
+        autoencoder: Encodes pictures.
+        encoder: Encodes prompts with their images.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, encoder: VLMEncoder) -> None:
+        super().__init__(autoencoder)
+        self.encoder = encoder
 
     @torch.no_grad()
     def features(self, prompts: Sequence[Inputs]) -> list[Tensor]:

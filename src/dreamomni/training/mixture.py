@@ -1,6 +1,6 @@
 """The parts of a recipe's data, opened: what they hold together, and samples of them to look at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dreamomni.data.collage.engine import CollageEngine, RejectedSampleError
-from dreamomni.data.collage.recipe import TASK_OF_KIND, CollageRecipe
+from dreamomni.data.collage.recipe import MULTI_REFERENCE_KINDS, TASK_OF_KIND, CollageRecipe
 from dreamomni.data.dataset import CollageSet
 from dreamomni.data.feeds import DataPart, open_sample_set
 from dreamomni.data.sample_set import SampleSet
@@ -145,12 +145,21 @@ def _contents_of_recipe(recipe: CollageRecipe) -> Contents:
             kinds.setdefault(TASK_OF_KIND[kind], []).append(kind)
     sizes = set(recipe.size)
     max_images = int(set(kinds) != {"text_to_image"})
-    if "subject" in kinds:
+    drawn = {kind for own in kinds.values() for kind in own}
+    if "subject" in drawn:
         sizes |= set(recipe.reference.source_sizes)
-        max_images = max(number for number, weight in recipe.reference.num_sources.items() if weight > 0)
+        max_images = _most(recipe.reference.num_sources)
+    if drawn & set(MULTI_REFERENCE_KINDS):
+        options = recipe.multi_reference
+        sizes |= set(options.reference_sizes)
+        max_images = max(max_images, 1 + _most(options.num_references))
     return Contents(
         {task: tuple(own) for task, own in kinds.items()}, frozenset(sizes), recipe.size, max_images
     )
+
+
+def _most(numbers: Mapping[int, float]) -> int:
+    return max(number for number, weight in numbers.items() if weight > 0)
 
 
 def _draw(engine: CollageEngine, seed: int, kinds: Sequence[str], count: int) -> list[TrainingSample]:

@@ -18,6 +18,8 @@ from dreamomni.data.sample_set import SampleSet, SampleShape
 from dreamomni.errors import DataError
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.sample import TrainingSample
+from dreamomni.training.lora_config import Words
+from dreamomni.training.words import words_of
 
 
 class RowFeatures(NamedTuple):
@@ -41,7 +43,7 @@ class Row:
     Attributes:
         key: Names the sample in messages.
         task: What a user would ask for to get it, or the kind where no such task is known.
-        prompt: What the user says.
+        prompt: What the network reads: what the user says, or the standard words.
         kept: False for a sample that its recipe has no room for: blank pictures that no loss is taken on.
         pictures: Target, then the input images in order: uint8 (H, W, 3), or moments (2C, h, w).
         seen: Input images as the VLM reads them, uint8 (H, W, 3); empty when features are given.
@@ -93,10 +95,11 @@ class LiveFeed:
     Args:
         samples: The set.
         length: Only the first rows; None takes all.
+        words: Which words of a sample are its prompt.
     """
 
-    def __init__(self, samples: SampleSet, length: int | None = None) -> None:
-        self.samples = samples
+    def __init__(self, samples: SampleSet, length: int | None = None, words: Words = "user") -> None:
+        self.samples, self.words = samples, words
         self._length = len(samples) if length is None else min(length, len(samples))
 
     def __len__(self) -> int:
@@ -110,7 +113,7 @@ class LiveFeed:
         """Row `index`; a sample that its recipe has no room for becomes a blank one that is not kept.
 
         Raises:
-            DataError: The sample is damaged, or not of the shape that its set announced.
+            DataError: The sample is damaged, not of the shape that its set announced, or lacks the words.
         """
         shape = self.samples.shape(index)
         try:
@@ -122,7 +125,7 @@ class LiveFeed:
         pictures = tuple(torch.from_numpy(_writable(image)) for image in (sample.target, *sample.images))
         _check_shape(sample, shape)
         task = sample.task or TASK_OF_KIND.get(sample.kind, sample.kind)
-        return Row(sample.key, task, sample.instruction, True, pictures, pictures[1:])
+        return Row(sample.key, task, words_of(sample, self.words), True, pictures, pictures[1:])
 
 
 def _check_shape(sample: TrainingSample, shape: SampleShape) -> None:

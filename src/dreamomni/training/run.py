@@ -10,6 +10,7 @@ from dreamomni.training.config import AutoencoderTaskConfig, DitTaskConfig, Trai
 from dreamomni.training.estimate.cost import Rate, estimate
 from dreamomni.training.estimate.report import Estimate
 from dreamomni.training.hooks import Console, Hook, MetricsFile, SampleFiles
+from dreamomni.training.kontext_config import KontextTaskConfig
 from dreamomni.training.task import TrainingTask
 from dreamomni.training.tensorboard import TensorBoard
 from dreamomni.training.utilisation import num_devices, peak_tflops
@@ -34,6 +35,10 @@ def build_task(recipe: TrainRecipe) -> TrainingTask:
             from dreamomni.training.dit_task import DitTask
 
             return DitTask(recipe.task, recipe.training)
+        case KontextTaskConfig():
+            from dreamomni.training.kontext_task import KontextTask
+
+            return KontextTask(recipe.task, recipe.training)
 
 
 def standard_hooks(recipe: TrainRecipe, run_dir: Path) -> list[Hook]:

@@ -13,6 +13,7 @@ from transformers import Qwen2VLConfig
 from dreamomni import runtime
 from dreamomni.data.feeds import CollagePart
 from dreamomni.errors import ConfigError
+from dreamomni.models.kontext.text import MAX_T5_TOKENS
 from dreamomni.models.presets import count_parts
 from dreamomni.training.autoencoder_task import build_autoencoder
 from dreamomni.training.config import (
@@ -24,7 +25,9 @@ from dreamomni.training.config import (
 )
 from dreamomni.training.estimate import networks
 from dreamomni.training.estimate.activations import Precision, Saved
-from dreamomni.training.estimate.flops import Flop, text_encoder_flop, transformer_flop
+from dreamomni.training.estimate.flops import Flop, text_encoder_flop
+from dreamomni.training.estimate.kontext import flux_saved, read_base
+from dreamomni.training.estimate.lora import FluxCost, dreamomni_flop, with_lora
 from dreamomni.training.estimate.memory import BF16, FP32, optimizer_bytes, step_memory
 from dreamomni.training.estimate.report import (
     Duration,
@@ -42,8 +45,11 @@ from dreamomni.training.estimate.sources import (
     image_tokens,
 )
 from dreamomni.training.estimate.workload import TOKENS_PER_WORD, Group, Workload, read_workload
+from dreamomni.training.kontext_config import KontextTaskConfig
 from dreamomni.training.processes import check_processes
 from dreamomni.training.task import named_parameters
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Rate(NamedTuple):
@@ -94,6 +100,8 @@ def estimate(recipe: TrainRecipe, *, processes: int = 1, rate: Rate | None = Non
             costs = _autoencoder(recipe.task, training, micro, precision)
         case VlmTaskConfig():
             costs = _vlm(recipe.task, training, micro, precision)
+        case KontextTaskConfig():
+            costs = _kontext(recipe.task, training, micro, precision)
     draws = training.max_steps * training.batch_size
     trained = sum(parameter.numel() for parameter in named_parameters(costs.modules).values())
     return Estimate(
@@ -171,7 +179,14 @@ def _dit(task: DitTaskConfig, training: TrainingConfig, micro: int, precision: P
     autoencoder = shapes.autoencoder(task.autoencoder)
     changes = {"text_width": reader.text_config.hidden_size, **task.model}
     transformer = shapes.transformer(task.preset, task.init_from, changes)
-    workload = read_workload(task.parts, training.seed)
+    width = BF16 if task.frozen_precision == "bf16" else FP32
+    parts = count_parts(transformer)
+    frozen_network = 0
+    if task.lora is not None:
+        frozen_network = width * count(transformer)
+        transformer, learned = with_lora(transformer, task.lora, _DTYPES[task.frozen_precision])
+        parts = {**{f"frozen {name}": number for name, number in parts.items()}, "LoRA": learned}
+    workload = read_workload(task.parts, training.seed, task.words)
     joint = task.text_encoder_mode == "joint"
 
     rows: list[ShapeCost] = []
@@ -181,7 +196,7 @@ def _dit(task: DitTaskConfig, training: TrainingConfig, micro: int, precision: P
     text_tokens_mean = 0.0
     for group in workload.groups:
         shape, patches = _shape(group, reader)
-        flop = transformer_flop(transformer.config, *shape)
+        flop = dreamomni_flop(transformer, *shape)
         read = text_encoder_flop(reader, shape.text_tokens, patches, trained=joint)
         if joint:
             flop = flop.plus(read)
@@ -209,8 +224,7 @@ def _dit(task: DitTaskConfig, training: TrainingConfig, micro: int, precision: P
     held_moments = cache is not None and cache.moments
     held_text = cache is not None and (not joint if cache.text is None else cache.text)
     reader_total, reader_run = count_text_encoder(reader)
-    width = BF16 if task.frozen_precision == "bf16" else FP32
-    frozen_bytes = 0 if held_moments else width * count(autoencoder)
+    frozen_bytes = frozen_network + (0 if held_moments else width * count(autoencoder))
     if not joint:
         frozen_bytes += 0 if held_text else width * reader_total
     features = None
@@ -229,7 +243,7 @@ def _dit(task: DitTaskConfig, training: TrainingConfig, micro: int, precision: P
         modules,
         blocks,
         {
-            **count_parts(transformer),
+            **parts,
             "frozen autoencoder": count(autoencoder),
             ("text encoder in all" if joint else "frozen text encoder"): reader_total,
             "text encoder up to its features": reader_run,
@@ -290,6 +304,63 @@ def _vlm(task: VlmTaskConfig, training: TrainingConfig, micro: int, precision: P
     sample = _sample(trained, training, 0.0)
     return _Costs(
         {"vlm": model}, blocks, parameters, workload, tuple(rows), sample, saved, 0, None, shapes.assumptions
+    )
+
+
+def _kontext(task: KontextTaskConfig, training: TrainingConfig, micro: int, precision: Precision) -> _Costs:
+    dtype = _DTYPES[task.frozen_precision]
+    base = read_base(task.base)
+    total = count(base.transformer)
+    transformer, learned = with_lora(base.transformer, task.lora, dtype)
+    workload = read_workload(task.parts, training.seed, task.words)
+    rows: list[ShapeCost] = []
+    cost, trained, pixels_encoded, longest = FluxCost(transformer), Flop(), 0.0, (0, 0)
+    for group in workload.groups:
+        cells = [size.num_pixels // networks.PIXELS_PER_CELL**2 for size in (group.target, *group.images)]
+        noise, images = cells[0] // 4, sum(cells[1:]) // 4
+        flop = cost(MAX_T5_TOKENS, noise, images)
+        sizes = tuple(str(size) for size in group.images)
+        rows.append(
+            ShapeCost(
+                str(group.target),
+                sizes,
+                group.share,
+                MAX_T5_TOKENS,
+                noise,
+                images,
+                flop.forward,
+                flop.training,
+            )
+        )
+        trained = trained.plus(flop, group.share)
+        pixels_encoded += group.share * sum(size.num_pixels for size in (group.target, *group.images))
+        longest = max(longest, (noise, images), key=sum)
+    square = max(workload.groups, key=lambda group: group.share).target
+    encoding = encoding_flop(base.vae, *square) * pixels_encoded / square.num_pixels
+    features, width = None, BF16 if dtype == torch.bfloat16 else FP32
+    if task.feature_cache is not None:
+        number = task.feature_cache.num_samples or workload.num_samples or 0
+        cells_kept = pixels_encoded / networks.PIXELS_PER_CELL**2
+        channels = base.vae.config.latent_channels
+        features = FeatureBytes(
+            number, round(number * cells_kept * 2 * channels * BF16), 0, number * encoding
+        )
+    beside = {"vae": base.vae, "CLIP": base.clip, "T5": base.t5}
+    return _Costs(
+        {"transformer": transformer},
+        [*transformer.transformer_blocks, *transformer.single_transformer_blocks],
+        {
+            "frozen network": total,
+            "LoRA": learned,
+            **{f"frozen {name}": count(network) for name, network in beside.items()},
+        },
+        workload,
+        tuple(rows),
+        _sample(trained, training, encoding + base.reading_flop),
+        flux_saved(transformer, *longest, micro, precision),
+        width * (total + sum(count(network) for network in base.frozen)),
+        features,
+        base.assumptions,
     )
 
 

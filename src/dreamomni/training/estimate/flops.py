@@ -45,10 +45,13 @@ class Flop(NamedTuple):
 
 
 class _Tally:
-    """Adds up layers; `trained` layers cost a gradient of the weight, and one of the input where asked."""
+    """Adds up layers; `trained` layers cost a gradient of the weight, and one of the input where asked.
 
-    def __init__(self, trained: bool = True) -> None:
-        self.trained = trained
+    With `frozen` weights only gradients of inputs are left.
+    """
+
+    def __init__(self, trained: bool = True, *, frozen: bool = False) -> None:
+        self.trained, self.frozen = trained, frozen
         self.forward = self.backward = 0
 
     def linear(
@@ -58,7 +61,8 @@ class _Tally:
         one = 2 * width_in * width_out
         self.forward += rows * one
         if self.trained:
-            self.backward += (rows if rows_back < 0 else rows_back) * one * (2 if input_gradient else 1)
+            gradients = (0 if self.frozen else 1) + (1 if input_gradient else 0)
+            self.backward += (rows if rows_back < 0 else rows_back) * one * gradients
 
     def conv(
         self, cells: int, channels_in: int, channels_out: int, side: int, *, input_gradient: bool = True
@@ -74,7 +78,12 @@ class _Tally:
 
 
 def transformer_flop(
-    config: Any, num_text_tokens: int, target: LatentSize, images: Sequence[LatentSize] = ()
+    config: Any,
+    num_text_tokens: int,
+    target: LatentSize,
+    images: Sequence[LatentSize] = (),
+    *,
+    frozen: bool = False,
 ) -> Flop:
     """Operations of the DreamOmni network for one sample.
 
@@ -83,8 +92,9 @@ def transformer_flop(
         num_text_tokens: Padded length of the text features.
         target: Latent cells of the target.
         images: Latent cells of every input image.
+        frozen: Its weights do not learn, but something in its blocks does: gradients go through from there.
     """
-    tally = _Tally()
+    tally = _Tally(trained=not frozen, frozen=frozen)
     width, conv_width, half_width = config.width, config.conv_width, 2 * config.conv_width
     isolated = config.reference_attention == "isolated"
     pictures = [target, *images]
@@ -106,6 +116,7 @@ def transformer_flop(
         tally.conv(count // per_token, conv_width, half_width, 3)
         tally.linear(count // per_token, half_width, width)
 
+    tally.trained = True
     has_coarse, half = config.variant != "v3", config.num_stages // 2
     for stage in range(config.num_stages):
         coarse = has_coarse and half // 2 <= stage < half + half // 2

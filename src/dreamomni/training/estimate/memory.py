@@ -7,7 +7,6 @@ from torch import nn
 
 from dreamomni.training.config import TrainingConfig
 from dreamomni.training.estimate.activations import Saved
-from dreamomni.training.estimate.sources import count
 from dreamomni.training.optim import muon_names
 from dreamomni.training.task import named_parameters
 
@@ -73,7 +72,7 @@ def step_memory(
     copies = saved.weight_copies
     gradients = FP32 * total // share
     if fsdp:
-        sizes = [count(block) for block in blocks] or [0]
+        sizes = [_trained(block) for block in blocks] or [0]
         outside = total - sum(sizes)
         # The outermost unit stays whole in fp32, with the copies autocast makes of it; of the blocks one is
         # in use and the next is on its way.
@@ -90,6 +89,10 @@ def step_memory(
         weight_copies=copies,
         activations=saved.checkpointed if training.activation_checkpointing else saved.activations,
     )
+
+
+def _trained(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def optimizer_bytes(modules: Mapping[str, nn.Module], training: TrainingConfig) -> int:

@@ -66,7 +66,9 @@ def dit_saved(
     """Bytes that a step of the DiT keeps, for a batch of one shape."""
 
     def latents(size: LatentSize) -> Tensor:
-        return torch.empty(batch, transformer.config.in_channels, *size, device="meta")
+        return torch.empty(
+            batch, transformer.config.in_channels, *size, device="meta", dtype=transformer.dtype
+        )
 
     def forward() -> Tensor:
         features = torch.empty(batch, shape.text_tokens, transformer.config.text_width, device="meta")

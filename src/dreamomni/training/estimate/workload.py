@@ -17,6 +17,9 @@ from dreamomni.data.sample_set import SampleShape
 from dreamomni.errors import ConfigError
 from dreamomni.seeding import derive_seed
 from dreamomni.tasks.geometry import Size, aspect_buckets
+from dreamomni.tasks.sample import TrainingSample
+from dreamomni.training.lora_config import Words
+from dreamomni.training.words import words_of
 
 NUM_SHAPES = 1024
 """Shapes looked at in each part."""
@@ -76,8 +79,13 @@ class Workload(NamedTuple):
     assumptions: tuple[str, ...]
 
 
-def read_workload(parts: Sequence[DataPart], seed: int) -> Workload:
+def read_workload(parts: Sequence[DataPart], seed: int, words: Words = "user") -> Workload:
     """Look at all parts of a mixture.
+
+    Args:
+        parts: Of the recipe.
+        seed: Of the run.
+        words: Which words of a sample are read.
 
     Raises:
         ConfigError: A part names a recipe that is not there, or a table that is not there has no number.
@@ -89,7 +97,7 @@ def read_workload(parts: Sequence[DataPart], seed: int) -> Workload:
     numbers: dict[str, int | None] = {}
     whole: int | None = 0
     for part in parts:
-        found, number = _read(part, seed, assumptions)
+        found, number = _read(part, seed, words, assumptions)
         share = part.weight / total
         groups += [group._replace(share=group.share * share) for group in found]
         whole = None if whole is None or number is None else whole + number
@@ -110,17 +118,17 @@ def _by_task(groups: Sequence[Group]) -> dict[str, float]:
     return shares
 
 
-def _read(part: DataPart, seed: int, assumptions: list[str]) -> tuple[list[Group], int | None]:
+def _read(part: DataPart, seed: int, said: Words, assumptions: list[str]) -> tuple[list[Group], int | None]:
     if isinstance(part, CollagePart):
         engine = CollageEngine(_collage_recipe(part))
         count = min(part.num_samples, NUM_SHAPES)
         shapes = [engine.shape(derive_seed(seed, "data"), index) for index in range(count)]
-        return _group(shapes, _collage_words(engine.recipe, seed)), part.num_samples
+        return _group(shapes, _collage_words(engine.recipe, seed, said)), part.num_samples
     if Path(part.path).exists():
         samples = open_sample_set(part, seed)
         step = max(1, len(samples) // NUM_SHAPES)
         shapes = [samples.shape(index) for index in range(0, len(samples), step)]
-        words = [len(samples[index].instruction.split()) for index in range(0, len(samples), step * 64)]
+        words = [_length(samples[index], said) for index in range(0, len(samples), step * 64)]
         mean = sum(words) / len(words)
         return _group(shapes, lambda kind: mean), len(samples)
     if part.num_samples is None:
@@ -150,7 +158,7 @@ def _collage_recipe(part: CollagePart) -> CollageRecipe:
     return validate(tree, CollageRecipe, origin=part.recipe)
 
 
-def _collage_words(recipe: CollageRecipe, seed: int) -> Callable[[str], float]:
+def _collage_words(recipe: CollageRecipe, seed: int, said: Words) -> Callable[[str], float]:
     """Mean words of a kind, from the first samples of it."""
     if recipe.buckets is not None and recipe.buckets.base > WORDS_BASE:
         tree = recipe.model_dump(mode="json", exclude={"size"}) | {"buckets": WORDS_BASE}
@@ -159,17 +167,17 @@ def _collage_words(recipe: CollageRecipe, seed: int) -> Callable[[str], float]:
 
     def mean(kind: str) -> float:
         if kind not in known:
-            known[kind] = _mean_words(engine, seed, kind)
+            known[kind] = _mean_words(engine, seed, kind, said)
         return known[kind]
 
     return mean
 
 
-def _mean_words(engine: CollageEngine, seed: int, kind: str) -> float:
+def _mean_words(engine: CollageEngine, seed: int, kind: str, said: Words) -> float:
     lengths: list[int] = []
     for index in range(8):
         try:
-            lengths.append(len(engine.sample(seed, index, kind).instruction.split()))
+            lengths.append(_length(engine.sample(seed, index, kind), said))
         except RejectedSampleError:
             continue
         if len(lengths) == 3:
@@ -177,6 +185,10 @@ def _mean_words(engine: CollageEngine, seed: int, kind: str) -> float:
     if not lengths:
         engine.sample(seed, 0, kind)  # raises what is wrong
     return sum(lengths) / len(lengths)
+
+
+def _length(sample: TrainingSample, said: Words) -> int:
+    return len(words_of(sample, said).split())
 
 
 def _group(shapes: Sequence[SampleShape], words: Callable[[str], float]) -> list[Group]:
