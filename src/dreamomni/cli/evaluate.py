@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from dreamomni.cli import rewriter
 from dreamomni.cli.arguments import add_model_arguments, add_overrides, load_pipeline, positive_int
 
 
@@ -42,6 +43,7 @@ def add_parser(verbs: Any) -> None:
     world.add_argument("--quiet", action="store_true", help="no progress bar")
     add_model_arguments(world)
     world.set_defaults(run=run_world)
+    rewriter.add_suite(suites)
 
 
 def run_world(args: argparse.Namespace) -> int:

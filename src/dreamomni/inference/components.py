@@ -10,6 +10,7 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from dreamomni.errors import ModelError
 from dreamomni.models.components import load_component
+from dreamomni.models.folder import REWRITER_FOLDER
 from dreamomni.models.processor import ImageOnlyQwenVLProcessor
 from dreamomni.models.transformer import DreamOmniTransformer2DModel
 
@@ -25,9 +26,6 @@ _HELPERS: dict[str, Callable[..., Any]] = {
     "processor": ImageOnlyQwenVLProcessor.from_pretrained,
     "scheduler": FlowMatchEulerDiscreteScheduler.from_pretrained,
 }
-
-REWRITER_FOLDER = "rewriter"
-"""Optional folder of a model: a VLM, with its processor, that rewrites prompts."""
 
 
 def load_components(folder: Path, dtype: torch.dtype, *, skip: Collection[str] = ()) -> dict[str, Any]:

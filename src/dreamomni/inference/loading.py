@@ -13,7 +13,13 @@ from typing import Any
 
 from dreamomni import models
 from dreamomni.errors import ModelError, OutputError
-from dreamomni.models.folder import ADAPTER_FOLDERS, CARD_NAME, COMPONENTS, INDEX_NAME
+from dreamomni.models.folder import (
+    ADAPTER_FOLDERS,
+    CARD_NAME,
+    COMPONENTS,
+    INDEX_NAME,
+    REWRITER_FOLDER,
+)
 from dreamomni.models.hub import download_snapshot
 from dreamomni.models.transformer import DOWNSAMPLING
 from dreamomni.storage import sha256_file, write_json
@@ -177,7 +183,7 @@ def _read_index(folder: Path) -> dict[str, Any] | None:
 
 
 def _download(name: str) -> Path:
-    patterns = [f"{component}/*" for component in COMPONENTS]
+    patterns = [f"{component}/*" for component in (*COMPONENTS, *ADAPTER_FOLDERS.values(), REWRITER_FOLDER)]
     packaged = ", ".join(packaged_models()) or "none in this installation"
     return download_snapshot(
         name,

@@ -23,7 +23,7 @@ from dreamomni.flow.solvers import sample_euler
 from dreamomni.inference import stages
 from dreamomni.inference.adapters import adapter_states, load_adapters, save_adapters
 from dreamomni.inference.call import requests_of
-from dreamomni.inference.components import REWRITER_FOLDER, load_components, open_rewriter
+from dreamomni.inference.components import load_components, open_rewriter
 from dreamomni.inference.loading import hash_model, resolve_model
 from dreamomni.inference.memory.managed import ManagedMemory
 from dreamomni.inference.plan import Plan, doubts, make_plan
@@ -31,7 +31,7 @@ from dreamomni.inference.reading import read_marks
 from dreamomni.inference.rewriting.plans import rewrite_plans
 from dreamomni.models import adapters
 from dreamomni.models.autoencoder import Autoencoder
-from dreamomni.models.folder import CARD_NAME, ModelCard, read_card
+from dreamomni.models.folder import CARD_NAME, REWRITER_FOLDER, ModelCard, read_card
 from dreamomni.models.processor import ImageOnlyQwenVLProcessor
 from dreamomni.models.transformer import DOWNSAMPLING, DreamOmniTransformer2DModel
 from dreamomni.models.vlm import VLMEncoder

@@ -34,6 +34,8 @@ COMPONENTS: Mapping[str, tuple[str, str]] = {
 
 ADAPTER_FOLDERS: Mapping[str, str] = {"edit": "edit_lora", "generate": "gen_lora"}
 """Name of a LoRA -> its folder, which a model may lack; the names of folders are those of DreamOmni2."""
+REWRITER_FOLDER = "rewriter"
+"""Optional folder of a model: a VLM, with its processor, that rewrites prompts."""
 
 
 class ModelCard(StrictConfig):

@@ -17,9 +17,11 @@ from PIL import Image
 from torch import nn
 
 from dreamomni.errors import ModelError, RequestError
-from dreamomni.inference.loading import hash_files
+from dreamomni.inference.loading import hash_files, packaged_models
 from dreamomni.inference.rewriting.cache import AnswerCache, answer_key, rewrites_folder
 from dreamomni.models.chat import Answer, ChatVLM, check_vlm_folder
+from dreamomni.models.folder import INDEX_NAME, REWRITER_FOLDER
+from dreamomni.models.kontext.files import VLM_FOLDER
 from dreamomni.models.kontext.resolutions import fit_area, nearest_kontext_size
 from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.standard import OPENING, RewriteTask, parse_answer, request_text
@@ -29,6 +31,28 @@ logger = logging.getLogger(__name__)
 MAX_NEW_TOKENS = 512
 """As many as the text encoder of FLUX reads."""
 _HASHED = ("*.safetensors", "*.json", "*.jinja", "*.txt")
+
+
+def find_rewriter(name: str | Path) -> Path:
+    """Return the folder of a rewriter.
+
+    Args:
+        name: That folder; or a model that has one: a packaged model, a folder of ours with `rewriter/`, or
+            one of DreamOmni2's layout with `vlm-model/`.
+
+    Raises:
+        ModelError: There is none.
+    """
+    folder = packaged_models().get(str(name)) or Path(name).expanduser()
+    for place in (folder / REWRITER_FOLDER, folder / VLM_FOLDER):
+        if place.is_dir():
+            return place
+    if (folder / INDEX_NAME).is_file() or not folder.is_dir():
+        raise ModelError(
+            f"{name} has no rewriter: say the folder of a VLM, or of a model with {REWRITER_FOLDER}/ or "
+            f"{VLM_FOLDER}/"
+        )
+    return folder
 
 
 class Job(NamedTuple):
