@@ -234,6 +234,29 @@ def test_workers_start_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_workers_import_nothing_of_the_script_that_starts_them(tmp_path: Path) -> None:
+    # Without its guard the script would start workers in its workers; and each would be slow to begin.
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from dreamomni.config import load_recipe\n"
+        "from dreamomni.data.collage.recipe import CollageRecipe\n"
+        "from dreamomni.data.shards.generate import generate\n"
+        "from dreamomni.data.shards.job import ShardJob\n"
+        "place = Path(__file__).parent\n"
+        "with (place / 'runs').open('a') as file:\n"
+        "    file.write('x')\n"
+        "job = ShardJob(load_recipe('mini-world', CollageRecipe), place / 'out', 4, shard_size=2)\n"
+        "generate(job, num_workers=2)\n"
+        "print(__file__, __spec__)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert (tmp_path / "runs").read_text() == "x"
+    assert done.stdout.split() == [str(script), "None"]
+    assert {path.name for path in (tmp_path / "out" / "stats").iterdir()} == {"00000.json", "00001.json"}
+
+
 def test_errors_of_workers_come_through(tmp_path: Path) -> None:
     generate(job(tmp_path), shard_range=ShardRange(0, 4))
     shutil.rmtree(tmp_path / "text_to_image")

@@ -6,6 +6,7 @@ Workers are spawned, so that nothing of the parent but the job is in them, and e
 import multiprocessing
 import os
 import pickle
+import sys
 import time
 import traceback
 from collections import deque
@@ -119,7 +120,7 @@ def _started(job: ShardJob, identity: Mapping[str, Any], num: int) -> Iterator[l
     workers: list[_Worker] = []
     work = pickle.dumps((_serve, (job, dict(identity))))
     try:
-        with _one_thread():
+        with _one_thread(), _without_main():
             for _ in range(num):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=enter, args=(os.getpid(), theirs, work), daemon=True)
@@ -153,6 +154,25 @@ def _one_thread() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep workers from importing the script that starts them, which they would do before anything else.
+
+    They need nothing of it. Until it were imported a worker could not tie its life to its parent's, and a
+    script without `if __name__ == "__main__"` would start workers of its own in each.
+    """
+    main = vars(sys.modules["__main__"])
+    hidden = ("__file__", "__spec__")
+    before = {name: main[name] for name in hidden if name in main}
+    main.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del main[name]
+        main.update(before)
 
 
 def _hand_out(worker: _Worker, waiting: deque[int]) -> None:
