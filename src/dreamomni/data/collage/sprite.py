@@ -1,5 +1,6 @@
 """The pixels of one instance, drawn when they are first asked for and made ready for compositing."""
 
+import sys
 from collections import deque
 from collections.abc import Callable
 
@@ -91,12 +92,19 @@ class Sprite:
         image = self._paint()
         if image.shape != (self.height, self.width, 4):
             raise AssertionError(f"a sprite of {self.width}x{self.height} was drawn as {image.shape}")
-        alpha = cv2.extractChannel(image, 3)
+        alpha = _alpha_of(image)
         self._colour = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGBA2RGB), np.uint8)
         self._clear = np.asarray(cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGB), np.uint8)
         self._solid = np.asarray(cv2.threshold(alpha, _SOLID_ALPHA - 1, 1, cv2.THRESH_BINARY)[1], np.uint8)
         self._area = cv2.countNonZero(self._solid)
         self._paint = None
+
+
+def _alpha_of(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(H, W) uint8, the last of four channels: half again as fast as `cv2.extractChannel`."""
+    if sys.byteorder == "big" or not image.flags.c_contiguous:
+        return np.ascontiguousarray(image[..., 3])
+    return (image.view(np.uint32)[..., 0] >> 24).astype(np.uint8)
 
 
 class SpriteCache:

@@ -57,7 +57,9 @@ def encode_mask(mask: Pixels) -> bytes:
     Raises:
         DataError: Another value occurs, which one bit cannot hold.
     """
-    if np.count_nonzero(mask) != np.count_nonzero(mask == 255):
+    # As signed numbers 255 is -1, so that one look for the ends of the range is enough.
+    low, high, _, _ = cv2.minMaxLoc(mask.view(np.int8))
+    if low < -1 or high > 0:
         raise DataError("a mask may hold 0 and 255 only")
     return png.encode_bits(mask)
 

@@ -48,12 +48,12 @@ class Pyramid:
     """How much larger than the result the level to draw from is, where there is one so large."""
     sides: tuple[int, ...] = field(init=False)
     """Longest side of every level in pixels."""
-    hull: npt.NDArray[np.float64] = field(init=False)
-    """The outline as rows of x and y, (2, N)."""
+    hull: tuple[tuple[float, float], ...] = field(init=False)
+    """The outline as plain numbers, which for so few points are cheaper to turn than arrays."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sides", tuple(longest_side(layer) for layer in self.layers))
-        object.__setattr__(self, "hull", np.ascontiguousarray(self.outline.T))
+        object.__setattr__(self, "hull", tuple((x, y) for x, y in self.outline.tolist()))
 
     @property
     def longest(self) -> int:
@@ -185,11 +185,9 @@ def _turn(pyramid: Pyramid, size_px: int, angle: float, flip: bool) -> tuple[Lev
     mirror = -1.0 if flip else 1.0
     # Image y points down, so this turns counter-clockwise for the viewer.
     xx, xy, yx, yy = mirror * cosine, sine, -mirror * sine, cosine
-    hull_x, hull_y = pyramid.hull
-    x, y = xx * hull_x + xy * hull_y, yx * hull_x + yy * hull_y
-    # The methods of arrays take twice as long for so few points.
-    least, most = np.minimum.reduce, np.maximum.reduce
-    left, right, top, bottom = float(least(x)), float(most(x)), float(least(y)), float(most(y))
+    across = [xx * x + xy * y for x, y in pyramid.hull]
+    down = [yx * x + yy * y for x, y in pyramid.hull]
+    left, right, top, bottom = min(across), max(across), min(down), max(down)
     scale = size_px / max(right - left, bottom - top)
     width, height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     level = pyramid.level(scale)
