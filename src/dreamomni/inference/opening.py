@@ -63,7 +63,7 @@ def open_pipeline(
         _refuse_foreign(name, base_model, official)
         folder = resolve_model(name)
         plan = plan_model(folder, options, device=device, dtype=dtype)
-        pipe: Pipeline = DreamOmniPipeline.from_pretrained(name, torch_dtype=dtype)
+        pipe: Pipeline = DreamOmniPipeline.from_pretrained(name, torch_dtype=dtype, rewriter=rewriter)
         keep_plan(pipe, plan, folder, device=device, dtype=dtype)
         return pipe
     from dreamomni.inference.kontext.pipeline import KontextPipeline
