@@ -136,7 +136,9 @@ class _Imitation(TorchFunctionMode):
     ) -> Any:
         kwargs, name = kwargs or {}, getattr(func, "__name__", "")
         if name == "scaled_dot_product_attention":
-            query, key, value = (self._lower(part) for part in args[:3])
+            named = ("query", "key", "value")
+            given = (*args[:3], *(kwargs[part] for part in named[len(args) :]))
+            query, key, value = (self._lower(part) for part in given)
             return _FusedAttention.apply(query, key, value)  # type: ignore[no-untyped-call]
         if self.precision != "fp32" and name in _LOWERED:
             args, kwargs = _map(self._lower, args), _map(self._lower, kwargs)
