@@ -15,15 +15,16 @@ def kontext_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_plan_shows_every_mode_without_loading(kontext_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["models", "plan", str(kontext_dir), "--device-memory", "6MB", "--images", "2", "--size", "64x64"]
-    assert main(words) == 0
+    words = ["models", "plan", str(kontext_dir), "--images", "2", "--size", "64x64"]
+    assert main([*words, "--device-memory", "1kB"]) == 0
+    assert capsys.readouterr().out.count("of 1.0 kB: does not fit") == 4
+    assert main([*words, "--device-memory", "1GB"]) == 0
     out = capsys.readouterr().out
     for mode in ("full", "sequential", "offload", "quantized (int8)"):
         assert f": {mode} on cuda" in out
     assert "rewriter" in out
     assert "edit adapter" in out
-    assert "of 6.0 MB: fits" in out
-    assert "of 6.0 MB: does not fit" in out
+    assert out.count("of 1.00 GB: fits") == 4
 
 
 def test_sequential_on_the_command_line_gives_the_same_picture(

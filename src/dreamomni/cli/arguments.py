@@ -144,6 +144,7 @@ def load_pipeline(args: argparse.Namespace, request: "Request | None" = None) ->
         official=args.official,
         rewriter=not getattr(args, "no_rewrite", False),
         memory=memory_options(args, request),
+        step_cache=getattr(args, "step_cache", None),
     )
     pipe.set_progress_bar_config(desc="denoising", leave=False, disable=getattr(args, "quiet", False))
     return pipe

@@ -12,7 +12,7 @@ QUANTISATIONS = ("int8", "fp8", "nf4")
 
 
 def add_memory_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --memory, --quantise and --device-memory."""
+    """Add --memory, --quantise, --device-memory and --step-cache."""
     group = parser.add_argument_group("memory (docs/memory.md)")
     group.add_argument(
         "--memory",
@@ -23,6 +23,16 @@ def add_memory_arguments(parser: argparse.ArgumentParser) -> None:
         "full, sequential and offload that fits (default)",
     )
     _add_limits(group)
+    group.add_argument(
+        "--step-cache",
+        type=float,
+        nargs="?",
+        const=0.08,
+        default=None,
+        metavar="X",
+        help="kontext: skip steps in which the first block changes by less than X (0.08 unless said); an "
+        "approximation",
+    )
 
 
 def memory_options(args: argparse.Namespace, request: "Request | None" = None) -> "MemoryOptions":

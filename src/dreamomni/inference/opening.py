@@ -16,8 +16,10 @@ from dreamomni.inference.loading import read_grid, resolve_model
 from dreamomni.inference.memory.opening import MemoryOptions, keep_plan, plan_model
 from dreamomni.inference.pipeline import DreamOmniPipeline
 from dreamomni.inference.plan import make_plan
+from dreamomni.inference.step_cache import check_step_cache
 from dreamomni.models.folder import ADAPTER_FOLDERS, read_card
 from dreamomni.models.kontext.files import BASE_HUB_NAME, LICENCE_NOTICE, find_kontext, is_kontext
+from dreamomni.models.transformer import DreamOmniTransformer2DModel
 from dreamomni.tasks.request import Request
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ def open_pipeline(
     official: bool = False,
     rewriter: bool = True,
     memory: MemoryOptions | str = "auto",
+    step_cache: float | None = None,
 ) -> Pipeline:
     """Load a model, ready to serve requests.
 
@@ -52,6 +55,7 @@ def open_pipeline(
             is loaded when it is first needed.
         memory: "auto", "full", "sequential", "offload" or "quantized", or more in a `MemoryOptions`. The plan
             is told before anything is loaded.
+        step_cache: For Kontext: threshold of `inference.step_cache`, an approximation; None skips no step.
 
     Raises:
         ModelError: There is no such model, a part is missing or damaged, an option is for other models, or
@@ -61,6 +65,7 @@ def open_pipeline(
     options = memory if isinstance(memory, MemoryOptions) else MemoryOptions(memory)
     if not is_kontext(name):
         _refuse_foreign(name, base_model, official)
+        check_step_cache(DreamOmniTransformer2DModel, step_cache)
         folder = resolve_model(name)
         plan = plan_model(folder, options, device=device, dtype=dtype)
         pipe: Pipeline = DreamOmniPipeline.from_pretrained(name, torch_dtype=dtype, rewriter=rewriter)
@@ -77,6 +82,8 @@ def open_pipeline(
         # The published VLM was trained on images at the official sizes, whatever the DiT is shown.
         pipe.rewriter = Rewriter.open(files.vlm, device=device, dtype=dtype, official=True)
     keep_plan(pipe, plan, files, device=device, dtype=dtype)
+    check_step_cache(pipe.transformer, step_cache)
+    pipe.step_cache = step_cache
     return pipe
 
 

@@ -4,6 +4,7 @@ A call runs stage by stage over all its requests (words, text, images, denoising
 network is needed once and may be elsewhere for the rest of the time.
 """
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -31,6 +32,7 @@ from dreamomni.inference.memory.managed import ManagedMemory
 from dreamomni.inference.pipeline import DreamOmniPipelineOutput, StepCallback
 from dreamomni.inference.rewriting.rewriter import Job, Rewriter
 from dreamomni.inference.stages import decode, put_back, start_noise, to_uint8
+from dreamomni.inference.step_cache import approximation_note, caching_steps
 from dreamomni.inference.structure import fingerprint
 from dreamomni.models.adapters import detached, load_adapter, loaded, using
 from dreamomni.models.autoencoder import Autoencoder
@@ -64,6 +66,7 @@ class KontextPipeline(ManagedMemory, DiffusionPipeline):
     Attributes:
         rewriter: Puts a request with references into the words that the LoRAs were trained on; None for none.
         files: Where the weights came from; None where they came from no folder.
+        step_cache: Threshold below which steps are skipped, an approximation; None skips none.
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->transformer->vae"
@@ -93,6 +96,7 @@ class KontextPipeline(ManagedMemory, DiffusionPipeline):
         self.card = card or kontext_card()
         self.official = official
         self.rewriter: Rewriter | None = None
+        self.step_cache: float | None = None
         self.files: KontextFiles | None = None
         self.model_hash = ""
 
@@ -251,6 +255,9 @@ class KontextPipeline(ManagedMemory, DiffusionPipeline):
             make_kontext_plan(request, self.card, loaded(self.transformer), official=self.official)
             for request in requests
         ]
+        if self.step_cache is not None:
+            note = approximation_note(self.step_cache)
+            plans = [dataclasses.replace(plan, warnings=(*plan.warnings, note)) for plan in plans]
         plans = self._rewrite(plans)
         texts = self._encode_texts(plans)
         latents = self._encode_images(plans)
@@ -259,7 +266,7 @@ class KontextPipeline(ManagedMemory, DiffusionPipeline):
             by_shape.setdefault(plan.shape, []).extend((number, seed) for seed in plan.seeds)
         batches = []
         for jobs in by_shape.values():
-            count = max(1, MAX_BATCH_TOKENS // plans[jobs[0][0]].num_tokens)
+            count = max(1, MAX_BATCH_TOKENS // plans[jobs[0][0]].num_tokens) if self.step_cache is None else 1
             waiting = iter(jobs)
             while batch := list(islice(waiting, count)):
                 numbers, seeds = [number for number, _ in batch], [seed for _, seed in batch]
@@ -347,6 +354,7 @@ class KontextPipeline(ManagedMemory, DiffusionPipeline):
         with (
             self._using("transformer"),
             using(self.transformer, plan.adapter),
+            caching_steps(self.transformer, self.step_cache),
             self.progress_bar(total=plan.num_inference_steps) as bar,
         ):
             conditions = stages.modulation_conditions(self.transformer, text, plan.guidance_scale)
