@@ -3,7 +3,7 @@
 import json
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -101,6 +101,16 @@ def read_part(name: str, files: Iterable[Path]) -> Part:
     shapes: dict[str, tuple[str, list[int]]] = {}
     for path in files:
         shapes |= _read_header(path)
+    return count_part(name, shapes)
+
+
+def count_part(name: str, shapes: Mapping[str, tuple[str, Sequence[int]]]) -> Part:
+    """Count the weights of a network.
+
+    Args:
+        name: Of the part.
+        shapes: Name of a weight -> its dtype, as safetensors calls it, and its shape.
+    """
     blocks: dict[str, int] = {}
     numbers = modulation = largest = quantisable = loose = stored = 0
     for key, (kind, shape) in shapes.items():
