@@ -12,7 +12,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from dreamomni.evaluation.expectation import EDIT_METRICS, T2I_METRICS
 from dreamomni.evaluation.generators import from_pipeline
 from dreamomni.evaluation.record import Metrics
 from dreamomni.evaluation.report import metric_text
-from dreamomni.evaluation.runner import evaluate_world
+from dreamomni.evaluation.runner import Generate, evaluate_world
 from dreamomni.evaluation.statistics import Estimate, unweighted_mean
 from dreamomni.inference.pipeline import DreamOmniPipeline
 from dreamomni.storage import write_json
@@ -33,7 +33,7 @@ from dreamomni.training.config import TrainRecipe
 from dreamomni.training.run import build_task, standard_hooks
 from dreamomni.training.trainer import train
 
-GROUP = "train/ablations/"
+GROUP = "train/ablations/ablation-"
 ROW = "row.json"
 KINDS = (*T2I_METRICS, *EDIT_METRICS)
 COLUMNS = ("overall", "single_object", "colors", "position", "edit_overall", "psnr_outside_mask")
@@ -67,8 +67,10 @@ def load(name: str, samples: int, overrides: Sequence[str]) -> TrainRecipe:
     return load_recipe(name, TrainRecipe, [*overrides, *lengths])
 
 
-def make_row(recipe: TrainRecipe, folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Train and evaluate one recipe; None when the training was interrupted.
+def make_row(
+    recipe: TrainRecipe, folder: Path, settings: dict[str, Any], kinds: Sequence[str] = KINDS
+) -> dict[str, Any] | None:
+    """Train one recipe and evaluate it on some kinds; None when the training was interrupted.
 
     The seconds are those of this call: a training that went on was longer.
     """
@@ -79,29 +81,37 @@ def make_row(recipe: TrainRecipe, folder: Path, settings: dict[str, Any]) -> dic
     trained = time.monotonic() - started
     pipe = DreamOmniPipeline.from_pretrained(outcome.export)
     pipe.set_progress_bar_config(disable=True)
-    world = load_recipe(settings["world"], CollageRecipe)
-    rounds = [
-        evaluate_world(
-            from_pipeline(pipe),
-            world,
-            num_cases_per_kind=settings["num_cases"],
-            num_seen_cases_per_kind=0,
-            seed=seed,
-            cheats=False,
-            progress=False,
-            kinds=KINDS,
-            tasks=pipe.card.tasks,
-        ).metrics
-        for seed in settings["seeds"]
-    ]
+    metrics = measure(from_pipeline(pipe), settings, kinds, pipe.card.tasks)
     parameters = sum(parameter.numel() for parameter in pipe.transformer.parameters())
     return {
         "name": recipe.name,
         "settings": settings,
         "parameters": parameters,
         "train_seconds": round(trained, 1),
-        "metrics": {name: estimate._asdict() for name, estimate in together(rounds).items()},
+        "metrics": {name: estimate._asdict() for name, estimate in metrics.items()},
     }
+
+
+def measure(
+    generate: Generate, settings: dict[str, Any], kinds: Sequence[str], tasks: Collection[str]
+) -> dict[str, Estimate]:
+    """The world evaluation with every seed of the settings, together."""
+    world = load_recipe(settings["world"], CollageRecipe)
+    rounds = [
+        evaluate_world(
+            generate,
+            world,
+            num_cases_per_kind=settings["num_cases"],
+            num_seen_cases_per_kind=0,
+            seed=seed,
+            cheats=False,
+            progress=False,
+            kinds=kinds,
+            tasks=tasks,
+        ).metrics
+        for seed in settings["seeds"]
+    ]
+    return together(rounds)
 
 
 def together(rounds: Sequence[Metrics]) -> dict[str, Estimate]:
@@ -154,7 +164,7 @@ def load_metrics(tree: dict[str, Any]) -> Metrics:
 
 def main() -> None:
     """Train what is missing, print all."""
-    shipped = [name.removeprefix(GROUP) for name in list_recipes() if name.startswith(GROUP)]
+    shipped = [name.rpartition("/")[2] for name in list_recipes() if name.startswith(GROUP)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--recipes", default=",".join(shipped), help="names or paths, divided by commas")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))

@@ -5,17 +5,19 @@ Run: python benchmarks/world_checker.py [--num 400] [--world mini-world]
 Prints the tables of docs/log/2026-11-21-world-checker.md (about 10 minutes on one CPU core for 400 pictures).
 
      python benchmarks/world_checker.py --tasks --world mini-v1 --num 200 [--size 128x128] [--damages 1]
+     [--autoencoder FOLDER]
 Prints how all other tasks are measured on held-out truth, also damaged, and on answers that are wrong.
 """
 
 import argparse
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import permutations
 
 import cv2
 import numpy as np
+from reading_marks import through
 
 from dreamomni.config import load_recipe
 from dreamomni.data.collage.assets import StickerPack
@@ -28,6 +30,7 @@ from dreamomni.evaluation.expectation import REFERENCE_METRICS, TASK_METRICS
 from dreamomni.evaluation.judging import Eye, judge_answer, vocabulary_of
 from dreamomni.evaluation.record import FILL_KINDS
 from dreamomni.evaluation.scorers import direction_holds
+from dreamomni.models.autoencoder import Autoencoder
 from dreamomni.seeding import generator
 from dreamomni.tasks.sample import ObjectLabel, TrainingSample
 
@@ -169,10 +172,26 @@ def wrong_answers(member: WorldCase) -> dict[str, np.ndarray]:
     }
 
 
-def measure_tasks(recipe: CollageRecipe, kinds: Sequence[str], num: int, num_damages: int) -> None:
+Damage = Callable[[WorldCase, np.ndarray], np.ndarray]
+
+
+def damages_of(num: int, autoencoder: str | None) -> dict[str, Damage]:
+    """What is done to truths, by its name: nothing, blur and noise, and the way through an autoencoder."""
+
+    def by(damage: Degradation) -> Damage:
+        return lambda case, picture: damage.apply(picture, generator(SEED, str(damage), case.case.id))
+
+    found = {f"truth, {damage}": by(damage) for damage in TASK_DAMAGES[:num]}
+    if autoencoder is not None:
+        coder = Autoencoder.from_pretrained(autoencoder)
+        found["truth, autoencoder"] = lambda case, picture: through(coder, picture)
+    return found
+
+
+def measure_tasks(recipe: CollageRecipe, kinds: Sequence[str], num: int, damages: dict[str, Damage]) -> None:
     """Print one table: rows are kinds, columns truths, damaged truths, and wrong answers."""
     eye = Eye(recipe)
-    headings = [f"truth, {damage}" for damage in TASK_DAMAGES[:num_damages]]
+    headings, num_damages = list(damages), len(damages)
     wrong = ["blank", "noise", "copy of image 1", "copy of image 2", "shifted by 15%", "colours turned"]
     print(f"| kind | {' | '.join(headings)} | least | unscored | {' | '.join(wrong)} | ms |")
     print("|---" * (len(headings) + len(wrong) + 4) + "|")
@@ -183,11 +202,9 @@ def measure_tasks(recipe: CollageRecipe, kinds: Sequence[str], num: int, num_dam
         eye.look(cases[0].truth, turned=kind == "subject")
         columns: list[str] = []
         least, unscored, seconds = 1.0, 0, 0.0
-        for place, damage in enumerate(TASK_DAMAGES[:num_damages]):
+        for place, damage in enumerate(damages.values()):
             start = time.process_time()
-            scores = [
-                score(c, damage.apply(c.truth, generator(SEED, str(damage), c.case.id)), eye) for c in cases
-            ]
+            scores = [score(c, damage(c, c.truth), eye) for c in cases]
             if place == 0:
                 seconds, least = time.process_time() - start, min(scores)
                 rule = cases[0].expectation.measure
@@ -212,13 +229,15 @@ def main() -> None:
         "--kinds", default=",".join((*TASK_METRICS, *REFERENCE_METRICS)), help="kinds of --tasks"
     )
     parser.add_argument("--size", default=None, help="canvas instead of the recipe's")
+    parser.add_argument("--autoencoder", default=None, metavar="FOLDER", help="one more column of --tasks")
     parser.add_argument("--damages", type=int, default=3, help="columns of damaged truth, itself included")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     overrides = [f"size={arguments.size}"] if arguments.size else []
     recipe = load_recipe(arguments.world, CollageRecipe, overrides)
     if arguments.tasks:
-        measure_tasks(recipe, arguments.kinds.split(","), arguments.num, arguments.damages)
+        damages = damages_of(arguments.damages, arguments.autoencoder)
+        measure_tasks(recipe, arguments.kinds.split(","), arguments.num, damages)
         return
     vocabulary = vocabulary_of(recipe)
     engine = CollageEngine(recipe)

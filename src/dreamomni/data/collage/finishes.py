@@ -22,7 +22,8 @@ DARK: RGB = (64, 64, 70)
 """What a pattern or style puts beside a colour; neither is a colour of the palette."""
 
 _BRIGHT = 215.0
-_PERIOD = 0.26
+_PERIOD = 0.5
+"""Of the longest side: two stripes on a thing, so that a small autoencoder keeps them at 64 pixels."""
 _LEAST_PERIOD_PX = 6
 _MAIN_SHARE = 0.56
 _DOT = 0.3
