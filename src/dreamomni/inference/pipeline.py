@@ -22,7 +22,7 @@ from dreamomni.flow.schedule import make_sigmas
 from dreamomni.flow.solvers import sample_euler
 from dreamomni.inference import stages
 from dreamomni.inference.adapters import adapter_states, load_adapters, save_adapters
-from dreamomni.inference.call import requests_of
+from dreamomni.inference.call import check_output_type, requests_of, sampling_options
 from dreamomni.inference.components import load_components, open_rewriter
 from dreamomni.inference.loading import hash_model, resolve_model
 from dreamomni.inference.memory.managed import ManagedMemory
@@ -37,7 +37,6 @@ from dreamomni.models.transformer import DOWNSAMPLING, DreamOmniTransformer2DMod
 from dreamomni.models.vlm import VLMEncoder
 from dreamomni.runtime import versions
 from dreamomni.storage import write_json
-from dreamomni.tasks.geometry import Size
 from dreamomni.tasks.request import REQUESTS, ImageInput, Request
 from dreamomni.tasks.result import ImageResult, Marks, Provenance
 
@@ -246,22 +245,10 @@ class DreamOmniPipeline(ManagedMemory, DiffusionPipeline):
         Raises:
             RequestError: The arguments cannot be served; the message says why and what would do.
         """
-        if output_type not in ("pil", "np", "pt", "latent"):
-            raise RequestError(f"output_type {output_type!r} is unknown: say pil, np, pt or latent")
-        if (height is None) != (width is None):
-            raise RequestError("height and width go together: give both, or none for the model's own size")
-        if seed is not None and generator is not None:
-            raise RequestError("give seed or generator, not both")
-        if generator is not None:
-            seed = int(torch.randint(2**48, (), generator=generator, device=generator.device))
-        options = {
-            "size": None if width is None else Size(width, height or 0),
-            "seed": seed or 0,
-            "num_inference_steps": num_inference_steps,
-            "guidance_scale": guidance_scale,
-            "num_images": num_images_per_prompt,
-            "adapter": adapter,
-        }
+        check_output_type(output_type)
+        options = sampling_options(
+            height, width, seed, generator, num_inference_steps, guidance_scale, num_images_per_prompt
+        ) | {"adapter": adapter}
         structure = {
             "mask_image": mask_image,
             "margins": margins,
