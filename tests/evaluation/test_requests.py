@@ -7,11 +7,14 @@ from PIL import Image
 from dreamomni.config import load_recipe
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.evaluation.cases import KINDS, make_cases
+from dreamomni.evaluation.expectation import REFERENCE_METRICS
 
 
 @pytest.fixture(scope="module")
 def recipe() -> CollageRecipe:
-    return load_recipe("mini-v1", CollageRecipe)
+    mixture = [f"mixture.{kind}=1" for kind in REFERENCE_METRICS]
+    # Words are small at 64 pixels, but a request shows them all the same.
+    return load_recipe("mini-v1", CollageRecipe, mixture)
 
 
 def pixels(image: object) -> np.ndarray:

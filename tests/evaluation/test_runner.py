@@ -13,7 +13,7 @@ from dreamomni.config import load_recipe
 from dreamomni.data.collage.recipe import CollageRecipe
 from dreamomni.errors import ConfigError, DataError, OutputError
 from dreamomni.evaluation.cases import EvalCase, make_cases
-from dreamomni.evaluation.cheats import CHEATS, CLASSIC
+from dreamomni.evaluation.cheats import CHEATS, CLASSIC, OF_REFERENCES
 from dreamomni.evaluation.record import Record, read_record, rescore
 from dreamomni.evaluation.report import print_table, write_page
 from dreamomni.evaluation.runner import WorldEvaluation, evaluate_world
@@ -96,7 +96,7 @@ def test_truth_scores_everything(run: tuple[Record, Path]) -> None:
 
 def test_cheats_score_what_they_deserve(run: tuple[Record, Path]) -> None:
     record, _ = run
-    assert record.cheats.keys() == CHEATS.keys() - set(CLASSIC)
+    assert record.cheats.keys() == CHEATS.keys() - {*CLASSIC, *OF_REFERENCES}
     for name in ("blank", "noise"):
         assert all(record.cheats[name][metric].mean == 0 for metric in (*T2I, *EDIT))
     copy = record.cheats["copy_source"]

@@ -101,12 +101,14 @@ CHEATS: Mapping[str, Callable[[Sequence[WorldCase]], list[Image | None]]] = {
 }
 CLASSIC = ("telea", "navier_stokes")
 """Not cheats: what was done before there were models."""
+OF_REFERENCES = ("copy_reference", "wrong_reference")
+"""Answers to kinds with several references alone."""
 
 
 def fits(name: str, case: WorldCase) -> bool:
     """Whether a cheat can answer a case at all."""
     if name == "copy_source":
         return bool(case.case.images)
-    if name in ("copy_reference", "wrong_reference"):
+    if name in OF_REFERENCES:
         return case.case.kind in REFERENCE_METRICS
     return name not in CLASSIC or case.case.kind in FILL_KINDS
